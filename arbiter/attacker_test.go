@@ -231,7 +231,7 @@ func (v *victim) stolen(n int) *broker.Outcome {
 // put stores a record as it is, under a new id.
 func (v *victim) put(t broker.Task) task.ID {
 	v.Helper()
-	t.ID = broker.NewTaskID(t.Queue, t.Unique)
+	t.ID = broker.NewTaskID(t.Queue, t.Unique.Key)
 	v.must(v.b.Enqueue(v.ctx(), []*broker.Task{&t}))
 	return t.ID
 }

@@ -190,6 +190,10 @@ func TestTooLargeTogether(t *testing.T) {
 		if _, err := await(t, fut); !errors.Is(err, task.ErrNoUpstream) || !strings.Contains(err.Error(), "results of 2 members") {
 			t.Errorf("with a callback: %v", err)
 		}
+		// The minion finds the reason in the metadata of the callback. The caller did not attach it, so no status shows it.
+		if st, err := r.arb.Status(t.Context(), fut.ID()); st.State != broker.StateFailed || st.Meta != nil || err != nil {
+			t.Errorf("the status of the callback is %s with the metadata %v, %v; want none", st.State, st.Meta, err)
+		}
 		if got, err := g.Results(t.Context()); len(got) != 2 || len(got[1]) != 60_000 || err != nil {
 			t.Errorf("one by one: %d, %v", len(got), err)
 		}

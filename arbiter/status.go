@@ -8,7 +8,6 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
-	"github.com/go-arbiter/arbiter/internal/engine/flow"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
@@ -116,7 +115,7 @@ func (a *Arbiter) Status(ctx context.Context, id task.ID, opts ...StatusOption) 
 // found returns the status of a task from a look-up. The outcome o is that of f, perhaps without its result.
 func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
 	st := a.status(f.ID, f.Queue, f.State, o)
-	st.Due, st.Meta = f.Due, withoutReason(seal.OpenMeta(a.codecs, f.ID, f.Meta))
+	st.Due, st.Meta = f.Due, seal.OpenMeta(a.codecs, f.ID, f.Meta)
 	if o != nil {
 		return st
 	}
@@ -126,14 +125,6 @@ func (a *Arbiter) found(f *broker.Status, o *broker.Outcome) Status {
 		st.Error, st.ErrorAttempt, st.ErrorAt = failure(&l.Err), int(l.Attempt), l.At
 	}
 	return st
-}
-
-// withoutReason removes the entry that the library itself adds to the metadata.
-func withoutReason(meta map[string]string) map[string]string {
-	if delete(meta, flow.ReasonKey); len(meta) == 0 {
-		return nil
-	}
-	return meta
 }
 
 func failure(f *broker.Failure) *Failure {

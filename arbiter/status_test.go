@@ -14,7 +14,6 @@ import (
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/internal/engine/flow"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -184,16 +183,6 @@ func TestStatusOfRetried(t *testing.T) {
 			t.Errorf("result: %d, %v", n, err)
 		}
 		check(broker.StateSucceeded, 3, 0)
-	})
-}
-
-// The entry that the library adds to the metadata of a step without an argument is not shown to the caller.
-func TestStatusMetaOfStep(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		fut := r.send(1, task.Delay(time.Hour), task.Meta(flow.ReasonKey, "why"))
-		if st, err := r.arb.Status(t.Context(), fut.ID()); err != nil || st.Meta != nil {
-			t.Errorf("metadata: %v, %v", st.Meta, err)
-		}
 	})
 }
 

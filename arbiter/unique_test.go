@@ -135,8 +135,8 @@ func TestUniqueScopeOfDeadLetter(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := taken(t, consumer)
-		if scope, key := broker.SplitKey(got.Unique); scope != "one" || key != "k" {
-			t.Errorf("the record has the key %q", got.Unique)
+		if scope, key := broker.SplitKey(got.Unique.Key); scope != "one" || key != "k" {
+			t.Errorf("the record has the key %q", got.Unique.Key)
 		}
 		settled := broker.Settlement{Delivery: got, Verb: broker.VerbFinish, Outcome: broker.Outcome{
 			State: broker.StateFailed, Codec: got.Codec, Name: got.Name, Attempts: 1, Err: &broker.Failure{Message: "bad"},

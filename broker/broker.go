@@ -252,10 +252,10 @@ type MinionInfo struct {
 // Inbox receives outcomes.
 type Inbox interface {
 	// Receive waits for mail. It returns at least one notice or post, or Mail with Gap or
-	// Flows.Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is not
-	// an error: the inbox reconnects by itself and reports a gap. Only one goroutine at a
-	// time may call Receive. The next call may reuse the list of notices; their records
-	// belong to the caller.
+	// Flows.Arrivals set, or an error: the error of ctx, or ErrClosed. A broken connection is
+	// not an error: the inbox reconnects by itself and reports a gap. Only one goroutine at
+	// a time may call Receive. The next call may reuse the list of notices. The caller may
+	// keep their records, and must not change them, since other inboxes may have the same.
 	Receive(ctx context.Context) (Mail, error)
 	// Close ends Receive with ErrClosed. It may be called twice.
 	Close() error

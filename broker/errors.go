@@ -26,8 +26,8 @@ var (
 	ErrNotFound = errors.New("not found")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Lanes] or [Inspector]. See [UnsupportedError]. It also
-	// wraps ErrInvalid and [errors.ErrUnsupported].
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Uniques] or [Inspector]. See
+	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 
@@ -85,7 +85,8 @@ var (
 type DuplicateError struct {
 	ID     ID     // the task or flow that was refused
 	Holder ID     // the task that has the key; equal to ID if the id itself is taken
-	Key    string // Task.Unique, see DuplicateError.Unique; empty if the id itself is taken
+	Key    string // Task.Unique.Key, see DuplicateError.Unique; empty if the id itself is taken
+	Name   string // the name of the holder's task; empty if the broker does not know it, and if the id itself is taken
 }
 
 // Unique returns the unique key as the caller gave it, and its scope. The scope is the name
@@ -101,10 +102,14 @@ func (e *DuplicateError) Error() string {
 		return fmt.Sprintf("task %s: duplicate: this id belongs to a task with other content", e.ID)
 	}
 	scope, key := e.Unique()
+	name := ""
+	if e.Name != "" && e.Name != scope {
+		name = " (" + e.Name + ")"
+	}
 	if scope != "" {
 		scope = " of " + scope
 	}
-	return fmt.Sprintf("task %s: duplicate: unique key %q%s belongs to task %s", e.ID, key, scope, e.Holder)
+	return fmt.Sprintf("task %s: duplicate: unique key %q%s belongs to task %s%s", e.ID, key, scope, e.Holder, name)
 }
 
 // Unwrap returns [ErrDuplicate].

@@ -102,10 +102,10 @@ func (f *Flow) Check() error {
 // be read, the error wraps ErrMalformed or ErrVersion.
 //
 // A task with a [TaskFlow.ID] is a member of that flow, or by its Step its callback or
-// finalizer. When it becomes final, by a settlement, a cancel or an expiry, its [Arrival] is stored
-// in its own queue, in the same step. The arrival stays there until it is confirmed. A
-// driver finds it, counts it with Arrive, does what follows, and confirms it. If the
-// driver dies in between, another driver does the same again.
+// finalizer. When it becomes final, by a settlement, a cancel or an expiry, its [Arrival]
+// is stored in its own queue, in the same step. The arrival stays there until it is
+// confirmed. A driver finds it, counts it with Arrive, does what follows, and confirms it.
+// If the driver dies in between, another driver does the same again.
 //
 // A flow is kept until its retention after its end is over. A flow that has not ended is
 // kept for FlowPatience after its last change, which is longer than any member can wait for
@@ -170,6 +170,8 @@ type Flows interface {
 	// complete by now. They go behind all pending tasks. A task that is not blocked stays
 	// as it is. A task that is blocked keeps its queue, unique key, inbox, flow and
 	// deadline, and a repeated enqueue is still compared with the content of the first one.
+	// Consumers get the metadata that is given here. A look-up still returns that of the
+	// enqueue, see [Status].
 	// The error is a *BatchError, as of Enqueue: a task that can't be stored as it is given
 	// stays blocked.
 	Release(ctx context.Context, tasks []*Task) error

@@ -98,7 +98,7 @@ func (t *Task) NewID() ID {
 	if t.Lane != nil {
 		return NewID(KindTask, t.Queue, LanePartition)
 	}
-	return NewTaskID(t.Queue, t.Unique)
+	return NewTaskID(t.Queue, t.Unique.Key)
 }
 
 // Block makes IDs for tasks that are sent together. Up to [BlockSize] IDs of one queue

@@ -28,11 +28,11 @@ const AbandonedAfter = time.Minute
 // set, and any consumer gets it. Overdue is cleared when the task is parked again, retried,
 // snoozed or requeued.
 //
-// If the queue has no consumer then, and gets none for AbandonedAfter, the task is
-// abandoned: a consumer of another queue is asked how it ends
-// ([ConsumerConfig].OnAbandoned), and it ends that way. Its inbox is notified and its flow
-// gets its arrival, as with a settlement. If no consumer lives at all, the task waits for
-// one.
+// If the queue has no consumer then, or loses its last one before the task is settled, and
+// gets none for AbandonedAfter, the task is abandoned: a consumer of another queue is
+// asked how it ends ([ConsumerConfig].OnAbandoned), and it ends that way. Its inbox is
+// notified and its flow gets its arrival, as with a settlement. If no consumer lives at
+// all, the task waits for one.
 //
 // A parked task keeps its unique key and its position in a flow, and a cancel ends it. Its
 // attempts and starts are counted as with VerbGiveBack.

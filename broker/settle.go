@@ -108,6 +108,10 @@ type Outcome struct {
 	Enqueued time.Time // this and the next two by clients' clocks, in ms, for display only
 	Started  time.Time // start of the settled attempt; zero if it never started
 	Finished time.Time
+
+	// ReplacedBy is the task that took the unique key of a canceled task; see [Conflict]. It is
+	// zero if the task ended for another reason.
+	ReplacedBy ID
 }
 
 // Failure is an error in its stored form.
@@ -133,7 +137,7 @@ type Status struct {
 	State   State // StateUnknown if there is no record
 	Queue   string
 	Name    string            // name of the task; empty if the broker can't tell, which it always can once the outcome is kept
-	Meta    map[string]string // the metadata that the task was enqueued with, in every state; nil if it has none
+	Meta    map[string]string // the metadata that the task was enqueued with, in every state, whatever a Release gave it; nil if it has none
 	Attempt uint32            // number of the start that runs or comes next, or of the last one; 0 if there was none, or the broker can't tell
 	Minion  ID                // the owner while it runs; else zero
 	Due     time.Time         // by the broker's clock: when it becomes pending, while it is scheduled, retrying, parked, or blocked with a Delay; else zero

@@ -11,22 +11,23 @@ import (
 // talk to each other by posts; docs/architecture.md draws it. The broker delivers the posts,
 // assigns members to the minions that have reserved slots for them, and keeps the decision.
 //
-// A member is a task with [TaskFlow.Squad] set that is enqueued as blocked. It is assigned to a
-// minion, which holds it until it knows that the squad was decided to start. A member can
-// also come from the queue like any other task: because its minion has died, because it is
-// retried, or because the Delay for which it was blocked is over. The minion that dequeues
-// it then asks Decide whether it may start.
+// A member is a task with [TaskFlow.Squad] set that is enqueued as blocked. It is assigned
+// to a minion, which holds it until it knows that the squad was decided to start. A member
+// can also come from the queue like any other task: because its minion has died, because it
+// is retried, or because the Delay for which it was blocked is over. The minion that
+// dequeues it then asks Decide whether it may start.
 type Squads interface {
 	// Post sends bytes to the consumer or inbox with the id, if that is open: to the OnPost
-	// of a consumer, or to the Mail of each opening of an inbox. Delivery is not guaranteed, and nil does
-	// not mean that the post has arrived. A repeated Post may arrive twice. More than
-	// MaxPost bytes are ErrTooLarge.
+	// of a consumer, or to the Mail of each opening of an inbox. Delivery is not guaranteed,
+	// and nil does not mean that the post has arrived. A repeated Post may arrive twice.
+	// More than MaxPost bytes are ErrTooLarge.
 	Post(ctx context.Context, to ID, payload []byte) error
 
 	// Assign hands blocked tasks to a consumer as if it had dequeued them, and passes them
-	// to its OnAssign. If they are lost on the way, or if it has no OnAssign, a later Dequeue
-	// returns them: at the latest after some heartbeats. Up to MaxBatch tasks may be assigned at once; more are ErrTooLarge. A task that the consumer
-	// holds already is no error, and may be passed to it again.
+	// to its OnAssign. If they are lost on the way, or if it has no OnAssign, a later
+	// Dequeue returns them: at the latest after some heartbeats. Up to MaxBatch tasks may be
+	// assigned at once; more are ErrTooLarge. A task that the consumer holds already is no
+	// error, and may be passed to it again.
 	//
 	// The error is a *BatchError. An entry is ErrNotFound if the task is neither blocked
 	// nor held by that consumer, or if the consumer does not live or does not serve the

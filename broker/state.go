@@ -9,7 +9,7 @@ type State uint8
 const (
 	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
 	StateScheduled              // waits for its time, which is set by Task.Delay
-	StateBlocked                // waits for other tasks, see [Flows]; or for the end of a halt, see [Halter]
+	StateBlocked                // waits for other tasks, see [Flows]; for the holder of its unique key, see [ConflictLatest]; or for the end of a halt, see [Halter]
 	StatePending                // ready to be taken by a minion
 	StateRunning                // owned by a minion
 	StateRetrying               // failed or snoozed, waits for its next attempt
@@ -45,11 +45,12 @@ func Transitions() []Transition {
 	return []Transition{
 		{StateUnknown, StateScheduled, "enqueue with a delay"},
 		{StateUnknown, StatePending, "enqueue"},
-		{StateUnknown, StateBlocked, "enqueue as a member that waits for others"},
+		{StateUnknown, StateBlocked, "enqueue as a member that waits for others, or behind the holder of a unique key"},
 		{StateScheduled, StatePending, "its time has come"},
 		{StateScheduled, StateCanceled, "cancel"},
 		{StateScheduled, StateExpired, "its deadline has passed"},
-		{StateBlocked, StatePending, "released: the tasks before it are done"},
+		{StateBlocked, StatePending, "released: the tasks before it are done, or the holder of its unique key"},
+		{StateBlocked, StateScheduled, "the holder of its unique key is done, and its own time has not come"},
 		{StateBlocked, StateRunning, "assigned to a minion"},
 		{StateBlocked, StateCanceled, "cancel"},
 		{StateBlocked, StateExpired, "its deadline has passed"},

@@ -24,7 +24,7 @@ type Task struct {
 	Retries   int               // how often it may be retried, up to MaxRetries; DefaultRetries leaves it to the minion
 	Retention time.Duration     // how long its outcome is kept once it is final; 0 keeps none
 	DeadFor   time.Duration     // how long it is kept as a dead letter if it fails, or for Retention if that is longer; 0: it does not become a dead letter
-	Unique    string            // unique key within the queue while the task is not final, see ScopedKey; "" is none
+	Unique    Unique            // its unique key; zero if it has none
 	Meta      map[string]string // metadata of the caller and the trace context; handed out with the task
 
 	Parent   ID        // the task that submitted it; zero if none did
@@ -81,8 +81,8 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("codec name %.40q is longer than 32 bytes", t.Codec)
 	case len(t.Payload) > l.Payload:
 		return large("payload", len(t.Payload), l.Payload)
-	case len(t.Unique) > MaxScopedKey:
-		return large("unique key", len(t.Unique), MaxScopedKey)
+	case len(t.Unique.Key) > MaxScopedKey:
+		return large("unique key", len(t.Unique.Key), MaxScopedKey)
 	case t.Retries < DefaultRetries || t.Retries > MaxRetries:
 		return bad("%d retries, want 0 to %d", t.Retries, MaxRetries)
 	case t.Delay > MaxDuration:
@@ -103,6 +103,9 @@ func (t *Task) CheckDraft(l Limits) error {
 		if t.Flow.Squad {
 			return bad("a member of a squad can't have a priority, key, sequence or limit, since all members start together")
 		}
+	}
+	if wrong := t.Unique.check(t); wrong != "" {
+		return bad("%s", wrong)
 	}
 	size := 0
 	for k, v := range t.Meta {
@@ -148,7 +151,7 @@ func (t *Task) Digest() uint32 {
 
 // Size estimates how many bytes the task takes in a store.
 func (t *Task) Size() int {
-	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique)
+	n := 128 + len(t.Name) + len(t.Payload) + len(t.Unique.Key)
 	for k, v := range t.Meta {
 		n += len(k) + len(v) + 4
 	}

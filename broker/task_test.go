@@ -13,7 +13,7 @@ func TestCheckTask(t *testing.T) {
 	valid := func() *broker.Task {
 		return &broker.Task{
 			ID: broker.NewTaskID("q", ""), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
-			Retries: 7, Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"},
+			Retries: 7, Unique: broker.Unique{Key: "only one"}, Meta: map[string]string{"b": "2", "a": "1"},
 		}
 	}
 	if err := valid().Check(limits); err != nil {
@@ -25,7 +25,7 @@ func TestCheckTask(t *testing.T) {
 		"id":        func(x *broker.Task) { x.ID = broker.ID{} },
 		"payload":   func(x *broker.Task) { x.Payload = make([]byte, broker.DefaultMaxPayload+1) },
 		"metadata":  func(x *broker.Task) { x.Meta["c"] = strings.Repeat("x", broker.DefaultMaxMeta) },
-		"unique":    func(x *broker.Task) { x.Unique = strings.Repeat("x", broker.MaxScopedKey+1) },
+		"unique":    func(x *broker.Task) { x.Unique.Key = strings.Repeat("x", broker.MaxScopedKey+1) },
 		"retries":   func(x *broker.Task) { x.Retries = broker.MaxRetries + 1 },
 		"timeout":   func(x *broker.Task) { x.Timeout = broker.NoTimeout - 1 },
 		"delay":     func(x *broker.Task) { x.Delay = broker.MaxDuration + 1 },

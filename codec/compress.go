@@ -41,9 +41,13 @@ const (
 // it: see [Check].
 func Compress(c Codec) Codec { return &compressed{inner: c} }
 
-// mayBecome returns how long n compressed bytes may be when they are decompressed.
-func mayBecome(n int) int {
-	return int(min(MaxDecompressed, max(freeExpansion, int64(n)*MaxExpansion))) // the product may exceed an int of 32 bits
+// mayBecome returns how long n compressed bytes may be when they are decompressed. It is generic so that a test can run it with
+// 32 bits on every machine.
+func mayBecome[Int int | int32](n Int) Int {
+	if n > MaxDecompressed/MaxExpansion { // the product may overflow
+		return MaxDecompressed
+	}
+	return max(freeExpansion, n*MaxExpansion)
 }
 
 var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}

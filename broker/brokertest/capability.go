@@ -15,6 +15,7 @@ var capabilityTests = []test{
 	{"SquadIsKeptOrRefused", capabilitySquad, 0},
 	{"SquadsNeedFlows", capabilitySquadsNeedFlows, 0},
 	{"ParkIsDoneOrRefused", capabilityPark, 0},
+	{"UniqueRuleIsKeptOrRefused", capabilityUnique, 0},
 }
 
 // unsupported checks that err is an *UnsupportedError about the capability. If the request was
@@ -110,4 +111,11 @@ func capabilityPark(r *rig) {
 	r.unsupported(errs[0], "Parker", tasks[0])
 	r.in(broker.StateRunning, tasks[0].ID) // the refused settlement had no effect
 	m.settle(m.succeed(ds[0]))
+}
+
+func capabilityUnique(r *rig) {
+	_, has := can[broker.Uniques](r.Broker)
+	for i, rule := range []func(*broker.Task){heldFor(time.Hour), untilStart, replacing, latest} {
+		r.refusedOr(has, broker.StatePending, "Uniques", r.task(keyed("k"+itoa(i)), rule))
+	}
 }

@@ -38,7 +38,7 @@ func full(r *rig) *broker.Task {
 		t.Retries = 7
 		t.Retention = 90 * time.Minute
 		t.DeadFor = 3 * 24 * time.Hour
-		t.Unique = "key of " + t.Queue
+		t.Unique.Key = "key of " + t.Queue
 		t.Meta = map[string]string{"traceparent": "00-1", "empty": "", "": "no key"}
 		t.Parent = broker.NewID(broker.KindTask, "parent", 3)
 		t.Flow.ID = broker.NewID(broker.KindGroup, "", 0)
@@ -141,7 +141,7 @@ func deliveryUnicode(r *rig) {
 			"ключ": "значение", "鍵": "値", "emoji": "🦔\u200d🔥", "nul": "a\x00b",
 			"raw": "\xff\xfe", "lines": "a\r\nb", "long": strings.Repeat("ü", 1000),
 		}
-		t.Unique = "единственный"
+		t.Unique.Key = "единственный"
 		t.Payload = []byte("жизнь")
 	}))
 }

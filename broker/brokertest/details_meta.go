@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 var metaTests = []test{
 	{"MetaInEachState", metaInEachState, 0},
 	{"MetaOfBlocked", metaOfBlocked, needFlows},
+	{"MetaOfReleased", metaOfReleased, needFlows},
+	{"MetaOfReleasedIsForgotten", metaOfReleasedEnds, needFlows | needJump},
 	{"MetaOfRepeated", metaOfRepeated, 0},
 	{"MetaOfLargeTasks", metaOfLargeTasks, 0},
 	{"LargestMeta", metaLargest, 0},
@@ -71,8 +74,8 @@ func (r *rig) ofAllKinds(with ...func(*broker.Task)) []*broker.Task {
 	} {
 		for n, meta := range []map[string]string{nil, {"trace": fmt.Sprint("00-", i)}, {}, {"": "", "a\x00": "\xff", "k": strings.Repeat("v", i)}} {
 			t := r.task(append(append(kind, with...), described(meta))...)
-			if t.Unique != "" {
-				t.Unique += fmt.Sprint(n)
+			if t.Unique.Key != "" {
+				t.Unique.Key += fmt.Sprint(n)
 			}
 			tasks = append(tasks, t)
 		}
@@ -84,8 +87,8 @@ func metaInEachState(r *rig) {
 	m := r.minion()
 	scheduled := r.ofAllKinds(after(time.Hour))
 	for _, t := range scheduled {
-		if t.Unique != "" {
-			t.Unique += "later"
+		if t.Unique.Key != "" {
+			t.Unique.Key += "later"
 		}
 	}
 	r.enqueue(scheduled...)
@@ -142,6 +145,87 @@ func metaOfBlocked(r *rig) {
 	}
 	m.settle(batch...)
 	r.metas(tasks...)
+}
+
+// replacedMeta returns pairs of blocked tasks. The second one has other metadata than the first one,
+// or has some where the first one has none, or none where the first one has some.
+func (r *rig) replacedMeta(with ...func(*broker.Task)) (enqueued, released []*broker.Task) {
+	metas := []map[string]string{nil, {"k": "1"}, {"k": "2"}, {"k": "1", "l": "3"}}
+	for i, first := range metas {
+		for j, second := range metas {
+			if i == j {
+				continue
+			}
+			task := r.task(append(with, blocked, described(first))...)
+			whole := *task
+			whole.Meta = second
+			enqueued, released = append(enqueued, task), append(released, &whole)
+		}
+	}
+	return enqueued, released
+}
+
+// A task is released with other metadata. Its consumers get that, and a status still shows the
+// metadata of the enqueue, in every state.
+func metaOfReleased(r *rig) {
+	m := r.minion()
+	enqueued, released := r.replacedMeta(kept(time.Hour, time.Hour))
+	r.enqueue(enqueued...)
+	r.releases(released...)
+	r.metas(enqueued...)
+	again := *released[0]
+	again.Meta = map[string]string{"k": "is not blocked any more"}
+	r.releases(&again)
+	next := func(settle func(i int, d *broker.Delivery) broker.Settlement) {
+		r.Helper()
+		ds := m.take(len(released))
+		r.metas(enqueued...)
+		var batch []broker.Settlement
+		for _, d := range ds {
+			i := slices.IndexFunc(released, func(t *broker.Task) bool { return t.ID == d.ID })
+			m.equals(d, released[i])
+			batch = append(batch, settle(i, d))
+		}
+		m.settle(batch...)
+		r.metas(enqueued...)
+	}
+	next(func(_ int, d *broker.Delivery) broker.Settlement { return retry(d, 0) })
+	next(func(_ int, d *broker.Delivery) broker.Settlement { return giveBack(d) })
+	next(func(i int, d *broker.Delivery) broker.Settlement { return m.finish(d, finals[i%len(finals)]) })
+}
+
+// The metadata of a task that was released with other metadata is forgotten with the task.
+func metaOfReleasedEnds(r *rig) {
+	m := r.minion()
+	enqueued, released := r.replacedMeta(kept(0, 0))
+	r.enqueue(enqueued...)
+	r.releases(released...)
+	var batch []broker.Settlement
+	for _, d := range m.take(len(released)) {
+		batch = append(batch, m.succeed(d))
+	}
+	m.settle(batch...)
+	ids := idsOf(enqueued)
+	unknown := func() {
+		r.Helper()
+		for _, st := range r.lookup(ids...) {
+			if st.State != broker.StateUnknown || st.Meta != nil {
+				r.Fatalf("Lookup of a task that is not stored returned %+v", st)
+			}
+		}
+	}
+	unknown()
+	m.close()
+	r.Advance(broker.MinTombstone + 2*time.Minute)
+	for range 3 { // before and after a client cleans up
+		unknown()
+		beat(r.minion())
+	}
+	for _, t := range enqueued { // the ids can be used again
+		t.Meta, t.Flow.Blocked = nil, false
+	}
+	r.enqueue(enqueued...)
+	r.metas(enqueued...)
 }
 
 // A task is enqueued again with other metadata. The first metadata stay, like every field that is

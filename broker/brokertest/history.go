@@ -94,7 +94,7 @@ func (h *history) enqueued(task *broker.Task, err error) {
 		p.stored = true
 		return
 	}
-	if !errors.Is(err, broker.ErrDuplicate) || task.Unique == "" {
+	if !errors.Is(err, broker.ErrDuplicate) || task.Unique.Key == "" {
 		h.r.Errorf("Enqueue of %s: %v", task.ID, err)
 	}
 	if p.stored {

@@ -110,7 +110,7 @@ type keyless struct{ *memory.Broker }
 
 func (b keyless) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	free := *tasks[0]
-	free.Unique = ""
+	free.Unique.Key = ""
 	return b.Broker.Enqueue(ctx, []*broker.Task{&free})
 }
 
@@ -127,13 +127,13 @@ func (b *lockers) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 	if b.keys == nil {
 		b.keys = make(map[string]broker.ID)
 	}
-	holder, held := b.keys[t.Unique]
+	holder, held := b.keys[t.Unique.Key]
 	if !held {
-		b.keys[t.Unique] = t.ID
+		b.keys[t.Unique.Key] = t.ID
 	}
 	b.mu.Unlock()
 	if held && holder != t.ID {
-		return broker.NewBatchError([]error{&broker.DuplicateError{ID: t.ID, Holder: holder, Key: t.Unique}})
+		return broker.NewBatchError([]error{&broker.DuplicateError{ID: t.ID, Holder: holder, Key: t.Unique.Key}})
 	}
 	return b.Broker.Enqueue(ctx, tasks)
 }

@@ -83,7 +83,7 @@ func linearKeys(c *clients, client int, rng *rand.Rand) {
 	for range linearOps {
 		n := rng.IntN(len(c.tasks))
 		t := *c.tasks[n]
-		t.Unique = key(n)
+		t.Unique.Key = key(n)
 		call := c.tick()
 		in := keyInput{key(n), n, actEnqueue}
 		out := keyOutput{holder: -1}

@@ -17,6 +17,7 @@ type model struct {
 	// delayed, and those that returned to the front. A task that became due by itself is somewhere
 	// in between; see mtask.due.
 	ready   map[string][]*mtask
+	keys    map[place]*mkey
 	endings []ending // the notices that inboxes must get, in any order
 	strict  bool     // the broker prefers the first queue of a dequeue at every moment
 	backs   int      // how often the tasks of a closed or dead minion returned
@@ -41,6 +42,8 @@ type mtask struct {
 	outcome      *broker.Outcome
 	settled      *broker.Settlement  // the settlement that ended it; nil if a cancel ended it
 	failed       *broker.LastFailure // the reason of its retry
+	behind       bool                // it is blocked because it waits behind the holder of its unique key
+	replacedBy   *mtask              // the task that took its key
 }
 
 type ending struct {
@@ -63,11 +66,12 @@ func (m *model) ahead(t moment) bool { return m.t1.Before(t.from.Add(-2 * time.M
 
 // holder returns another task that holds the unique key of t, or nil.
 func (m *model) holder(t *mtask) *mtask {
-	for _, o := range m.tasks {
-		if o != t && t.Unique != "" && o.Unique == t.Unique && o.Queue == t.Queue &&
-			o.state != broker.StateUnknown && !o.state.Final() {
-			return o
-		}
+	switch k := m.keyOf(t.place()); {
+	case t.Unique.Key == "" || k == nil || k.holder == t:
+	case k.holder != nil:
+		return k.holder
+	case k.windowOf != t:
+		return k.windowOf
 	}
 	return nil
 }
@@ -158,7 +162,7 @@ func (t *mtask) timed() bool {
 	case broker.StateScheduled, broker.StateRetrying:
 		return true
 	case broker.StateBlocked:
-		return t.Delay > 0
+		return t.Delay > 0 && !t.behind
 	}
 	return false
 }
@@ -208,6 +212,7 @@ func (m *model) end(t *mtask, state broker.State, o *broker.Outcome) {
 	t.state, t.outcome, t.ended, t.failed = state, o, m.now(), nil
 	t.owner, t.killed = nil, false
 	m.endings = append(m.endings, ending{t.ID, state})
+	m.freeKey(t)
 }
 
 // cancel returns the verdict that the broker must give, and applies it. more reports that
@@ -223,7 +228,8 @@ func (m *model) cancel(t *mtask) (verdict broker.CancelVerdict, more bool) {
 		yes, _ := m.lives(t)
 		return broker.CancelTooLate, !yes
 	}
-	m.ready[t.Queue] = slices.DeleteFunc(m.ready[t.Queue], func(o *mtask) bool { return o == t })
+	m.unqueue(t)
+	t.behind = false
 	m.end(t, broker.StateCanceled, nil)
 	t.settled = nil
 	return broker.CancelPrevented, false
@@ -234,6 +240,7 @@ func (m *model) requeue(t *mtask) {
 	t.state, t.due = broker.StateRetrying, m.now()
 	t.attempt, t.retried, t.recoveries = 0, 0, 0
 	t.outcome, t.settled = nil, nil
+	m.retake(t)
 }
 
 // held returns the tasks that a minion owns, in the order of their hand-out.
@@ -271,6 +278,8 @@ func (m *model) status(t *mtask, st broker.Status) error {
 			return fmt.Errorf("Lookup says that task %d is %s with outcome %v, after its retention has ended", t.n, st.State, st.Outcome)
 		case !full && !absent:
 			return wrong()
+		case st.Outcome != nil && t.replacedBy != nil && st.Outcome.ReplacedBy != t.replacedBy.ID:
+			return fmt.Errorf("Lookup says that task %d was replaced by %s, want task %d, %s", t.n, st.Outcome.ReplacedBy, t.replacedBy.n, t.replacedBy.ID)
 		case st.Outcome != nil && t.outcome != nil:
 			if diff := diffOutcome(*st.Outcome, *t.outcome); diff != "" {
 				return fmt.Errorf("Lookup returned for task %d an outcome that differs: %s", t.n, diff)

@@ -23,8 +23,11 @@ func (x *execution) finish() {
 			x.unblock(op{}, t)
 		}
 		for _, h := range x.dequeue(last, "the last minion", []string{"a", "b"}, len(x.model.tasks)+1) {
+			if !h.Canceled {
+				x.startKey(h)
+			}
 			s := last.succeed(h.Delivery)
-			if h.Canceled {
+			if h.Canceled || h.task.killed {
 				s = last.finish(h.Delivery, broker.StateCanceled)
 			}
 			x.timed(func() { last.settle(s) })
@@ -74,6 +77,7 @@ func (x *execution) unblock(_ op, t *mtask) {
 	whole := *t.Task
 	if !blocked || !t.timed() { // the content stays as it is if the delay may end first
 		whole.Payload = append(slices.Clone(whole.Payload), 'R')
+		whole.Meta = map[string]string{"released": "yes"}
 	}
 	x.account.add("release task %d", t.n)
 	x.timed(func() { x.releases(&whole) })

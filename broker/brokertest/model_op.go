@@ -35,6 +35,8 @@ const (
 	opClose
 	opRequeue
 	opUnblock
+	opStart
+	opFree
 )
 
 // The choices that op.n selects.
@@ -51,6 +53,7 @@ var opShares = []opKind{
 	opDequeue, opDequeue, opDequeue, opDequeue,
 	opSettle, opSettle, opSettle, opSettle, opSettle,
 	opRepeat, opCancel, opCancel, opAdvance, opAdvance, opSteal, opDie, opClose, opRequeue, opUnblock, opUnblock,
+	opStart, opStart, opFree,
 }
 
 func drawOp(t *rapid.T) op {
@@ -66,7 +69,7 @@ func drawOp(t *rapid.T) op {
 // String returns the drawn operation. The history of a failed run says what it did.
 func (o op) String() string {
 	return fmt.Sprintf("%s(%s %d %d %d)", [...]string{
-		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock",
+		"enqueue", "repeat", "dequeue", "settle", "steal", "cancel", "advance", "die", "close", "requeue", "unblock", "start", "free",
 	}[o.kind], opNames[o.who], o.which, o.n, o.delay)
 }
 
@@ -81,7 +84,7 @@ func times(n int, r *rig) time.Duration {
 // task returns the task that the operation draws. Its delays are odd multiples of a sixteenth of a
 // lease, and the clock advances by even multiples. So nothing becomes due at the moment of an
 // operation. If there is a flow, some tasks are members of it, and some of these are blocked.
-func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
+func (o op) task(r *rig, mail, flow broker.ID, ruled bool) *broker.Task {
 	t := r.task(onQueue([]string{"a", "b"}[o.n%2]), keyed(opKeys[o.n/2%len(opKeys)]), inbox(mail))
 	if o.delay > 0 {
 		t.Delay = times(2*o.delay+1, r)
@@ -94,6 +97,9 @@ func (o op) task(r *rig, mail, flow broker.ID) *broker.Task {
 	}
 	t.Retention = []time.Duration{0, times(7, r), time.Hour, time.Hour}[o.which%4]
 	t.DeadFor = []time.Duration{0, times(13, r), time.Hour}[o.which/4%3]
+	if ruled {
+		o.rule(t, r)
+	}
 	return t
 }
 

@@ -60,7 +60,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled t
 	r := rigOn(c, ctx, cfg)
 	x := &execution{
 		rig:   r,
-		model: &model{ready: map[string][]*mtask{}, slack: r.Slack, strict: cfg.Bubble != nil},
+		model: &model{ready: map[string][]*mtask{}, keys: map[place]*mkey{}, slack: r.Slack, strict: cfg.Bubble != nil},
 		byID:  map[broker.ID]*mtask{},
 		mail:  r.mail(),
 		open:  make([]*minion, len(opNames)),
@@ -78,6 +78,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled t
 	if _, ok := can[broker.Flows](r.Broker); ok {
 		x.flow = broker.NewID(broker.KindGroup, "", 0)
 	}
+	_, x.ruled = can[broker.Uniques](r.Broker)
 	x.janitor = r.minion("a", "b")
 	for _, o := range program {
 		x.step(o)
@@ -113,6 +114,7 @@ type execution struct {
 	byID    map[broker.ID]*mtask
 	mail    *mailbox
 	flow    broker.ID // some tasks are members of it; zero if the broker has no Flows
+	ruled   bool      // the broker has Uniques
 	janitor *minion   // serves every queue and takes no task; its heartbeats recover the tasks of dead minions
 	open    []*minion // indexed by op.who; nil if closed
 	hands   []*hand   // all deliveries so far

@@ -15,10 +15,10 @@ func (x *execution) step(o op) {
 	}
 	switch o.kind {
 	case opEnqueue:
-		t := &mtask{Task: o.task(x.rig, x.mail.id, x.flow), n: len(x.model.tasks) + 1}
+		t := &mtask{Task: o.task(x.rig, x.mail.id, x.flow, x.ruled), n: len(x.model.tasks) + 1}
 		x.model.tasks = append(x.model.tasks, t)
 		x.byID[t.ID] = t
-		x.account.add("enqueue task %d on %s, delay %v, key %q, kept for %v, dead for %v, member: %v, blocked: %v",
+		x.account.add("enqueue task %d on %s, delay %v, key %+v, kept for %v, dead for %v, member: %v, blocked: %v",
 			t.n, t.Queue, t.Delay, t.Unique, t.Retention, t.DeadFor, !t.Flow.ID.IsZero(), t.Flow.Blocked)
 		x.enqueue(t)
 	case opDequeue:
@@ -29,12 +29,17 @@ func (x *execution) step(o op) {
 		x.pass(d, x.living()...)
 	case opDie, opClose:
 		x.leave(o)
-	case opSettle, opSteal:
+	case opFree:
+		x.freeKeys(o)
+	case opSettle, opSteal, opStart:
 		if len(x.hands) > 0 {
 			h := x.hands[len(x.hands)-1-o.which%len(x.hands)]
-			if o.kind == opSteal {
+			switch o.kind {
+			case opSteal:
 				x.steal(o, h)
-			} else {
+			case opStart:
+				x.startKey(h)
+			default:
 				x.settleHand(o, h)
 			}
 		}
@@ -45,6 +50,7 @@ func (x *execution) step(o op) {
 		}
 	}
 	x.compare()
+	x.compareKeys()
 }
 
 // timed records the broker's time before and after an operation.
@@ -81,14 +87,32 @@ func (x *execution) minionOf(who int) *minion {
 // enqueue enqueues a task that is not stored.
 func (x *execution) enqueue(t *mtask) {
 	var err error
-	x.timed(func() { err = x.Broker.Enqueue(x.ctx, []*broker.Task{t.Task}) })
-	if holder := x.model.holder(t); holder != nil {
-		x.account.more(": refused, task %d has the key", holder.n)
-		x.duplicate(err, t.ID, holder.ID, t.Unique)
+	x.timed(func() {})
+	if x.model.blurred(t) {
+		x.account.more(": left out, since a window ends about now")
 		return
 	}
+	x.timed(func() { err = x.Broker.Enqueue(x.ctx, []*broker.Task{t.Task}) })
+	how, holder := x.model.fateOf(t)
+	switch how {
+	case isRefused:
+		x.account.more(": refused, task %d has the key", holder.n)
+		x.duplicate(err, t.ID, holder.ID, t.Unique.Key)
+		return
+	case replacesHolder:
+		x.account.more(": replaces task %d", holder.n)
+	case waitsBehind:
+		x.account.more(": waits behind task %d", holder.n)
+	}
 	x.must(err)
-	x.model.store(t)
+	if how == waitsBehind {
+		t.attempt, t.first = 1, t.Task
+	} else {
+		x.model.store(t)
+	}
+	for _, old := range x.model.takeKey(t, how) {
+		old.owner.isNotified(old.ID, time.Now())
+	}
 }
 
 func (x *execution) repeat(o op, t *mtask) {
@@ -238,6 +262,9 @@ func (x *execution) requeue(_ op, t *mtask) {
 	var err error
 	x.timed(func() { errs, err = i.Requeue(x.ctx, []broker.ID{t.ID}) })
 	x.must(err)
+	if k := x.model.keys[t.place()]; k != nil && x.model.unsure(k.until) {
+		return // whether the window of another task still holds the key is not known
+	}
 	end := t.ended.plus(t.DeadFor)
 	dead := t.state == broker.StateFailed && t.DeadFor > 0
 	holder := x.model.holder(t)
@@ -247,13 +274,13 @@ func (x *execution) requeue(_ op, t *mtask) {
 			x.Fatalf("Requeue of a task that is %s, and no dead letter, returned %v", t.state, errs[0])
 		}
 		if held != (holder != nil) {
-			x.Fatalf("Requeue of a dead letter with the key %q returned %v", t.Unique, errs[0])
+			x.Fatalf("Requeue of a dead letter with the key %q returned %v", t.Unique.Key, errs[0])
 		}
 	}
 	switch {
 	case held:
 		x.account.more(": refused, task %d has the key", holder.n)
-		x.duplicate(errs[0], t.ID, holder.ID, t.Unique)
+		x.duplicate(errs[0], t.ID, holder.ID, t.Unique.Key)
 	case errs[0] == nil:
 		x.model.requeue(t)
 	default:

@@ -13,6 +13,7 @@ var abandonedTests = []test{
 	{"AbandonedEnds", abandonedEnds, needJump | needInspector | needFlows},
 	{"AbandonedWaitsForAConsumer", abandonedAskedOf, needJump},
 	{"ServedIsNotAbandoned", abandonedServed, needJump},
+	{"AbandonedByTheLastConsumer", abandonedByTheLast, needJump},
 	{"AbandonedMany", abandonedMany, needJump},
 }
 
@@ -146,6 +147,44 @@ func abandonedServed(r *rig) {
 	r.in(broker.StateSucceeded, task.ID)
 	r.pass(2*broker.AbandonedAfter, w.minion, knows)
 	r.in(broker.StateSucceeded, task.ID)
+}
+
+// The queue still has a consumer when the time of its parked tasks is over. The consumer takes some
+// of them and leaves. All of them are abandoned then.
+func abandonedByTheLast(r *rig) {
+	w := r.witness(broker.StateFailed)
+	tasks := r.batch(3)
+	served := r.minion()
+	for _, task := range tasks[:2] { // one after the other, so the second becomes overdue while the first one is held
+		r.parks(task)
+		r.pass(time.Hour+time.Second, w.minion, served)
+		if d := served.take1(); d.ID != task.ID || !d.Overdue {
+			r.Fatalf("the consumer of the queue got %+v, want the overdue task", d)
+		}
+	}
+	r.parks(tasks[2])
+	other := r.task()
+	r.enqueue(other)
+	r.pass(time.Hour+time.Second, w.minion, served)
+	if d := served.take1(); d.ID != other.ID {
+		r.Fatalf("the consumer of the queue got %s, want the task that was pending first", d.ID)
+	}
+	r.in(broker.StatePending, tasks[2].ID)
+	served.close()
+	r.pass(broker.AbandonedAfter-5*time.Second, w.minion)
+	if len(w.heard()) > 0 {
+		r.Fatalf("a consumer of another queue was asked right after the last consumer of the queue had closed")
+	}
+	r.pass(10*time.Second, w.minion)
+	r.eventually("the abandoned tasks have failed", func() bool {
+		for _, st := range r.lookup(idsOf(tasks)...) {
+			if st.State != broker.StateFailed {
+				return false
+			}
+		}
+		return true
+	})
+	r.in(broker.StatePending, other.ID)
 }
 
 // Many abandoned tasks end, and the other waiting tasks of the queue stay.

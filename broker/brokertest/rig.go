@@ -155,7 +155,7 @@ func (r *rig) id(queue string) broker.ID {
 
 func onQueue(name string) func(*broker.Task)    { return func(t *broker.Task) { t.Queue = name } }
 func after(d time.Duration) func(*broker.Task)  { return func(t *broker.Task) { t.Delay = d } }
-func keyed(key string) func(*broker.Task)       { return func(t *broker.Task) { t.Unique = key } }
+func keyed(key string) func(*broker.Task)       { return func(t *broker.Task) { t.Unique.Key = key } }
 func inbox(id broker.ID) func(*broker.Task)     { return func(t *broker.Task) { t.Inbox = id } }
 func payload(b []byte) func(*broker.Task)       { return func(t *broker.Task) { t.Payload = b } }
 func within(d time.Duration) func(*broker.Task) { return func(t *broker.Task) { t.Deadline = d } }

@@ -95,7 +95,7 @@ func groups() []group {
 	return []group{
 		{"Enqueue", enqueueTests},
 		{"Repeat", repeatTests},
-		{"Unique", slices.Concat(uniqueTests, uniqueRequeueTests)},
+		{"Unique", slices.Concat(uniqueTests, uniqueRequeueTests, uniqueRuleTests())},
 		{"Dequeue", dequeueTests},
 		{"Wake", wakeTests},
 		{"Delayed", delayedTests},
@@ -150,12 +150,13 @@ const (
 	needParker
 	needStarter
 	needHalter
+	needUniques
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -201,6 +202,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Halter); ok {
 			can |= needHalter
+		}
+		if _, ok := h.Broker.(broker.Uniques); ok {
+			can |= needUniques
 		}
 	})
 	return can

@@ -19,6 +19,7 @@ var assignTests = []test{
 	{"AssignAtOnce", assignAtOnce, 0},
 	{"AssignMany", assignMany, 0},
 	{"AssignWithoutOnAssign", assignDeaf, 0},
+	{"AssignedIsSettledUnseen", assignUnseen, 0},
 }
 
 func assignHandsOver(r *rig) {
@@ -219,4 +220,21 @@ func assignDeaf(r *rig) {
 		m.none()
 		m.close()
 	}
+}
+
+// An assigned task is retried before its consumer without OnAssign has seen it. The first attempt
+// is over then, so the task is handed out once, as the second one.
+func assignUnseen(r *rig) {
+	m := r.consumer(r.Broker, func(cfg *broker.ConsumerConfig) { cfg.Squads.OnAssign = nil })
+	tasks := r.batch(2, inSquad)
+	r.enqueue(tasks...)
+	r.assign(m.ID(), idsOf(tasks))
+	m.settle(retry(m.made(tasks[0], 1), 0), m.succeed(m.made(tasks[1], 1)))
+	d := m.take1()
+	if d.ID != tasks[0].ID || d.Attempt != 2 {
+		r.Fatalf("attempt %d at task %s was handed out, want attempt 2 at %s", d.Attempt, d.ID, tasks[0].ID)
+	}
+	beat(m)
+	m.none()
+	m.settle(m.succeed(d))
 }

@@ -52,7 +52,7 @@ func stressEverything(r *rig) {
 		task.Queue = []string{"a", "b"}[i%2]
 		task.ID = s.id(task.Queue)
 		if rng.IntN(3) == 0 { // most of these keys are free again by then
-			task.Unique = itoa(rng.IntN(n))
+			task.Unique.Key = itoa(rng.IntN(n))
 		}
 	}
 	for i := range consumers {

@@ -150,3 +150,24 @@ func (s *watchedStarter) RecordStart(ctx context.Context, d *broker.Delivery) (r
 	})
 	return recoveries, strikes, err
 }
+
+func (r *rig) uniquesAt(b broker.Broker) broker.Uniques {
+	return &watchedUniques{raw(b).(broker.Uniques), r.dog}
+}
+
+type watchedUniques struct {
+	b   broker.Uniques
+	dog *watchdog
+}
+
+func (u *watchedUniques) StartKey(ctx context.Context, d *broker.Delivery) error {
+	return u.dog.do("StartKey", func() error { return u.b.StartKey(ctx, d) })
+}
+
+func (u *watchedUniques) LookupKeys(ctx context.Context, queue string, keys []string) ([]broker.KeyStatus, error) {
+	return ask(u.dog, "LookupKeys", func() ([]broker.KeyStatus, error) { return u.b.LookupKeys(ctx, queue, keys) })
+}
+
+func (u *watchedUniques) FreeKeys(ctx context.Context, queue string, keys []string) ([]broker.KeyStatus, error) {
+	return ask(u.dog, "FreeKeys", func() ([]broker.KeyStatus, error) { return u.b.FreeKeys(ctx, queue, keys) })
+}

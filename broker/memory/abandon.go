@@ -5,7 +5,7 @@ import (
 )
 
 // A parked task that nobody takes in time becomes overdue: it is pending, for any consumer.
-// If its queue then has no consumer for broker.AbandonedAfter, the task is abandoned. No
+// If its queue has no consumer, then or later, for broker.AbandonedAfter, the task is abandoned. No
 // consumer of its queue can end it, so the broker asks a consumer of another queue for the
 // outcome (ConsumerConfig.OnAbandoned) and ends the task with that. queue.overdue lists the
 // overdue tasks of a queue; the alarm of the queue rings when the first one is abandoned.
@@ -19,9 +19,10 @@ type overdueTask struct {
 	at instant // when its time was over
 }
 
-// waits reports whether no consumer has taken the task since.
+// waits reports whether the task is overdue, and no consumer holds it. A task that was cancelled
+// while it ran waits for a consumer that ends it as canceled.
 func (l overdueTask) waits() bool {
-	return l.r.state == broker.StatePending && l.r.overdue && l.r.due.at == l.at
+	return l.r.state == broker.StatePending && l.r.overdue && l.r.due.at == l.at && !l.r.canceled
 }
 
 // addOverdue adds a task that has become overdue.
@@ -31,10 +32,16 @@ func (q *queue) addOverdue(r *record) {
 	q.alarm.set(q.abandonedAt())
 }
 
-// trimOverdue removes tasks from the front of the list that consumers have taken.
+// over reports whether the task is not overdue any more. A task that a consumer holds still is: the
+// consumer may close or die.
+func (l overdueTask) over() bool {
+	return !l.r.overdue || l.r.due.at != l.at || l.r.state != broker.StatePending && l.r.state != broker.StateRunning
+}
+
+// trimOverdue removes tasks from the front of the list that are not overdue any more.
 func (q *queue) trimOverdue() {
 	n := 0
-	for n < len(q.overdue) && !q.overdue[n].waits() {
+	for n < len(q.overdue) && q.overdue[n].over() {
 		n++
 	}
 	if n == len(q.overdue) {
@@ -100,7 +107,7 @@ func (b *Broker) abandon(q *queue, tasks []*broker.Delivery) {
 	for i, d := range tasks {
 		s := broker.Settlement{Delivery: d, Verb: broker.VerbFinish, Unstarted: true, Outcome: outcomes[i]}
 		r, _ := b.index.find(d.ID)
-		if q.consumers > 0 || r == nil || r.state != broker.StatePending || !r.overdue || r.attempt != d.Attempt ||
+		if q.consumers > 0 || r == nil || r.state != broker.StatePending || !r.overdue || r.canceled || r.attempt != d.Attempt ||
 			s.Outcome.State != broker.StateFailed || s.Check(b.limits) != nil {
 			continue
 		}

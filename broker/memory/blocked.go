@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -19,7 +20,7 @@ func (b *Broker) Blocked(ctx context.Context, ids []broker.ID) ([]*broker.Task, 
 		if r == nil {
 			continue
 		}
-		blocked, t := r.state == broker.StateBlocked, r.task
+		blocked, t := r.state == broker.StateBlocked && !r.behind, r.task
 		r.queue.unlock()
 		if blocked {
 			out[i] = copyTask(t)
@@ -60,14 +61,28 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	if t.Queue != q.name {
 		return fmt.Errorf("task %s: %w: it is in queue %s, not %s", t.Name, broker.ErrInvalid, q.name, t.Queue)
 	}
-	if r.state != broker.StateBlocked {
+	if r.state != broker.StateBlocked || r.behind {
 		return nil
 	}
 	// The task keeps the fields by which others find it.
 	whole.Queue, whole.Unique, whole.Inbox = q.name, r.task.Unique, r.task.Inbox
 	whole.Flow.ID, whole.Flow.Step = r.task.Flow.ID, r.task.Flow.Step
+	if !r.relabeled && !maps.Equal(whole.Meta, r.task.Meta) {
+		r.relabeled = true
+		q.metas.Put(r, r.task.Meta)
+	}
 	q.detach(r)
 	r.task = whole
 	q.pushBack(r)
 	return nil
+}
+
+// meta returns the metadata of the enqueue of a task. A release may have replaced it for the
+// consumers.
+func (r *record) meta() map[string]string {
+	if r.relabeled {
+		meta, _ := r.queue.metas.Get(r)
+		return meta
+	}
+	return r.task.Meta
 }

@@ -11,7 +11,7 @@ import (
 
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
-// [broker.Squads], [broker.Parker], [broker.Follower], [broker.Starter] and
+// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Follower], [broker.Starter] and
 // [broker.Halter]. Its methods may be called concurrently. Programs that only send and run
 // tasks call few of them: Close, and those of the Inspector.
 type Broker struct {
@@ -23,6 +23,7 @@ type Broker struct {
 	queues    sync.Map     // of *queue by name
 	naming    sync.RWMutex // read-locked while a queue is looked up and used; locked while queues are forgotten
 	unused    unusedQueues
+	windows   windows
 	index     index
 	members   members
 	inboxes   inboxes

@@ -41,8 +41,8 @@ type holding struct {
 	c        *consumer
 	q        *queue
 	list     recordList
-	canceled int       // how many tasks of the list were cancelled
-	assigned []*record // tasks of the list that the next Dequeue returns; see assign
+	canceled int        // how many tasks of the list were cancelled
+	assigned []assigned // tasks of the list that the next Dequeue returns; see assign
 }
 
 // Consume opens a consumer; see [broker.Broker].

@@ -14,22 +14,24 @@ func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 		return err
 	}
 	var errs []error
+	var fx conflictEffects
 	for at := 0; at < len(tasks); at += broker.MaxBatch {
 		part := tasks[at:min(at+broker.MaxBatch, len(tasks))]
-		b.enqueue(part, now, func(i int, err error) {
+		b.enqueue(part, now, &fx, func(i int, err error) {
 			if errs == nil {
 				errs = make([]error, len(tasks))
 			}
 			errs[at+i] = err
 		})
 	}
+	fx.deliver(b)
 	b.helpSweep(now)
 	return broker.NewBatchError(errs)
 }
 
 // enqueue stores a part of a batch. It calls fail with the index of each task that it
 // refuses.
-func (b *Broker) enqueue(tasks []*broker.Task, now instant, fail func(i int, err error)) {
+func (b *Broker) enqueue(tasks []*broker.Task, now instant, fx *conflictEffects, fail func(i int, err error)) {
 	b.naming.RLock()
 	defer b.naming.RUnlock()
 	// Checking and copying take time, so they are done before anything else is locked.
@@ -50,7 +52,7 @@ func (b *Broker) enqueue(tasks []*broker.Task, now instant, fail func(i int, err
 			continue
 		}
 		lock.take(r.queue)
-		if err := r.queue.admit(r, now); err != nil {
+		if err := r.queue.admit(r, now, fx); err != nil {
 			fail(i, err)
 		}
 	}
@@ -85,39 +87,27 @@ func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*r
 
 // admit stores a new record, unless it was stored before, or unless its id or unique key
 // belongs to another task.
-func (q *queue) admit(r *record, now instant) error {
+func (q *queue) admit(r *record, now instant, fx *conflictEffects) error {
 	t := r.task
-	s := q.b.index.shard(r.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if digest, ok := s.taken(r.id, now); ok {
-		if digest == r.digest {
-			return nil
-		}
-		return &broker.DuplicateError{ID: r.id, Holder: r.id}
+	keyed := t.Unique.Key != ""
+	var k *uniqueKey
+	how := keyIsFree
+	if keyed {
+		k = q.keyOf(t.Unique.Key, now)
+		how = k.conflictOf(r, now)
 	}
-	if t.Unique != "" {
-		if h := q.holder(t.Unique); h != nil {
-			return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: t.Unique}
-		}
-		q.unique.Put(t.Unique, r)
+	switch known, err := q.b.index.store(r, how == isRefused || how == isOver, now); {
+	case known || how == isOver:
+		return err
+	case how == isRefused:
+		return k.duplicate(r)
 	}
-	s.tasks.Put(r.id, entry{record: r})
 	q.live++
-	switch {
-	case t.Flow.Blocked:
-		q.block(r, t.Delay, now)
-	case t.Delay > 0:
-		q.schedule(r, broker.StateScheduled, now.plus(t.Delay))
-	default:
-		q.pushBack(r)
+	if keyed {
+		q.takeKey(r, k, how, now, fx)
+	} else {
+		q.place(r, now.plus(max(t.Delay, 0)), now)
 	}
 	q.watchDeadline(r)
 	return nil
-}
-
-// holder returns the task that has a unique key, or nil.
-func (q *queue) holder(key string) *record {
-	r, _ := q.unique.Get(key)
-	return r
 }

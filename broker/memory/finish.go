@@ -11,8 +11,8 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	q.detach(r)
 	q.unwatchDeadline(r)
 	r.state = o.State
-	if t.Unique != "" && q.holder(t.Unique) == r {
-		q.unique.Drop(t.Unique)
+	if t.Unique.Key != "" {
+		q.freeKey(r, now)
 	}
 	if !t.Flow.ID.IsZero() && !r.flowCounted {
 		q.arrive(broker.Arrival{Task: r.id, Flow: t.Flow.ID, Step: t.Flow.Step, Outcome: *copyOutcome(o)})
@@ -26,7 +26,7 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	} else {
 		grave := tombstone{idUntil: now.plus(max(t.Retention, broker.MinTombstone))}
 		if t.Retention > 0 {
-			grave.kept = kept{visibleUntil: now.plus(t.Retention), queue: q, outcome: p.kept.Copy(encoded), meta: t.Meta}
+			grave.kept = kept{visibleUntil: now.plus(t.Retention), queue: q, outcome: p.kept.Copy(encoded), meta: r.meta()}
 		}
 		q.bury(r, grave)
 	}
@@ -35,10 +35,23 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 
 // drop ends a task that no settlement has ended, as canceled or expired.
 func (q *queue) drop(r *record, state broker.State, now instant, p *noticeBatch) {
-	q.finish(r, &broker.Outcome{
+	q.finish(r, q.endOf(r, state, now), now, p)
+}
+
+// dropFor ends a task as canceled, because another one takes its unique key or its place behind
+// the holder.
+func (q *queue) dropFor(r, by *record, now instant, p *noticeBatch) {
+	o := q.endOf(r, broker.StateCanceled, now)
+	o.ReplacedBy = by.id
+	q.finish(r, o, now, p)
+}
+
+// endOf returns the outcome of a task that no settlement has ended.
+func (q *queue) endOf(r *record, state broker.State, now instant) *broker.Outcome {
+	return &broker.Outcome{
 		State: state, Codec: r.task.Codec, Name: r.task.Name, Attempts: r.starts(), Retried: int(r.retried),
 		Enqueued: r.task.Enqueued, Finished: q.b.clock.wall(now),
-	}, now, p)
+	}
 }
 
 // cancel ends a task as canceled.

@@ -84,6 +84,25 @@ func (x *index) lock(id broker.ID, now instant) (*record, tombstone) {
 	return nil, grave
 }
 
+// store puts the record of a new task into the index, unless refused is set. It reports
+// whether the id is known: then nothing is stored, and the error is set if the id belongs to a
+// task with other content.
+func (x *index) store(r *record, refused bool, now instant) (known bool, err error) {
+	s := x.shard(r.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if digest, ok := s.taken(r.id, now); ok {
+		if digest == r.digest {
+			return true, nil
+		}
+		return true, &broker.DuplicateError{ID: r.id, Holder: r.id}
+	}
+	if !refused {
+		s.tasks.Put(r.id, entry{record: r})
+	}
+	return false, nil
+}
+
 // taken reports whether an id belongs to a task, and returns the digest of the task. s.mu is
 // held.
 func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {

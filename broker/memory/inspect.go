@@ -109,7 +109,7 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 	for i, id := range ids {
 		err := broker.ErrNotFound
 		if r, _ := b.index.lock(id, now); r != nil {
-			err = r.queue.requeue(r)
+			err = r.queue.requeue(r, now)
 			r.queue.unlock()
 		}
 		if errors.Is(err, broker.ErrNotFound) {
@@ -121,16 +121,12 @@ func (b *Broker) Requeue(ctx context.Context, ids []broker.ID) ([]error, error) 
 }
 
 // requeue makes a dead letter pending.
-func (q *queue) requeue(r *record) error {
+func (q *queue) requeue(r *record, now instant) error {
 	if r.state != broker.StateFailed {
 		return broker.ErrNotFound
 	}
-	key := r.task.Unique
-	if h := q.holder(key); key != "" && h != nil {
-		return &broker.DuplicateError{ID: r.id, Holder: h.id, Key: key}
-	}
-	if key != "" {
-		q.unique.Put(key, r)
+	if err := q.retakeKey(r, now); err != nil {
+		return err
 	}
 	q.detach(r)
 	if alone := *r.task; alone.Flow.Squad || !alone.Flow.ID.IsZero() {

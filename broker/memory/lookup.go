@@ -54,7 +54,7 @@ func decoded(outcome []byte) *broker.Outcome {
 // locked.
 func (r *record) status() broker.Status {
 	st := broker.Status{
-		ID: r.id, State: r.state, Queue: r.queue.name, Attempt: r.starts(), Name: r.task.Name, Meta: copyMeta(r.task.Meta),
+		ID: r.id, State: r.state, Queue: r.queue.name, Attempt: r.starts(), Name: r.task.Name, Meta: copyMeta(r.meta()),
 	}
 	if f, ok := r.queue.failures.Get(r); ok {
 		copied := *f

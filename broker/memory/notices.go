@@ -67,12 +67,14 @@ func (p *noticeBatch) push(inbox, id broker.ID, encoded []byte) {
 func (p *noticeBatch) deliver(b *Broker) {
 	at := 0
 	for _, run := range p.runs {
-		for i, in := range b.inboxes.get(run.inbox) {
-			notices := p.list[at:run.end:run.end]
-			if i > 0 { // each opening owns its list
-				notices = slices.Clone(notices)
+		notices := p.list[at:run.end:run.end]
+		openings := b.inboxes.get(run.inbox)
+		for i, in := range openings {
+			if i < len(openings)-1 { // each opening owns its list, and the last one gets this one
+				in.put(slices.Clone(notices))
+			} else {
+				in.put(notices)
 			}
-			in.put(notices)
 		}
 		at = run.end
 	}

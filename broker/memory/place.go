@@ -138,6 +138,9 @@ func (q *queue) keepDead(r *record, o *broker.Outcome, keep time.Duration, now i
 
 // bury ends a detached record for good: a tombstone takes its place.
 func (q *queue) bury(r *record, grave tombstone) {
+	if r.relabeled {
+		q.metas.Drop(r)
+	}
 	grave.digest, grave.last = r.digest, r.last
 	r.task, r.outcome = nil, nil
 	q.live--

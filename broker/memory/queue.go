@@ -29,8 +29,9 @@ type queue struct {
 	seq       uint64        // the last record.seq that was given
 
 	deadlines timeline                                    // tasks that have a deadline; see deadlines.go
-	unique    shrinkmap.Map[string, *record]              // tasks that are not final, by their unique keys
+	unique    shrinkmap.Map[string, *uniqueKey]           // unique keys that are held; see unique.go
 	failures  shrinkmap.Map[*record, *broker.LastFailure] // last failures of tasks that are retried
+	metas     shrinkmap.Map[*record, map[string]string]   // metadata of the enqueue, of tasks that were released with other metadata
 
 	halts    map[broker.ID]instant // flows whose members are not handed out, with the time of the halt; see halt.go
 	arrivals shrinkmap.Map[arrivalKey, *arrival]

@@ -26,6 +26,8 @@ type record struct {
 	afresh      bool            // the next attempt, or the one that runs, follows a failure
 	flowCounted bool            // its flow has counted it before, and it was requeued since
 	started     bool            // the start of this attempt was recorded
+	relabeled   bool            // queue.metas has the metadata of its enqueue
+	behind      bool            // it is blocked because it waits behind the holder of its unique key
 	attempt     uint32          // number of the next attempt while the task waits, else of the last one
 	unstarted   uint32          // number of attempts that were given back before a handler was started
 	retried     int32           // number of retries

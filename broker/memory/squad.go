@@ -74,11 +74,11 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 	switch {
 	case h == nil, c.ended.Load():
 		return nil, false
-	case r.state == broker.StateBlocked && !q.halted(r):
+	case r.state == broker.StateBlocked && !r.behind && !q.halted(r):
 		q.detach(r)
 		q.setOwner(r, h)
 		if c.cfg.Squads.OnAssign == nil {
-			h.assigned = append(h.assigned, r)
+			h.assigned = append(h.assigned, assigned{r, r.attempt})
 			q.wake()
 		}
 	case r.state == broker.StateRunning && r.holding == h:
@@ -91,12 +91,19 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 	return r.delivery(now, in), true
 }
 
+// assigned is an attempt that was assigned to a consumer without OnAssign.
+type assigned struct {
+	*record
+	attempt uint32
+}
+
 // takeAssigned adds assigned tasks that the consumer has not got yet, until the page is full.
 func (h *holding) takeAssigned(p *page) {
 	for len(h.assigned) > 0 && !p.full() {
-		r := h.assigned[0]
-		if h.assigned = h.assigned[1:]; r.holding == h { // else it was settled
-			p.add(r)
+		a := h.assigned[0]
+		h.assigned = h.assigned[1:]
+		if a.holding == h && a.record.attempt == a.attempt { // else that attempt was settled
+			p.add(a.record)
 		}
 	}
 	if len(h.assigned) == 0 {

@@ -7,8 +7,8 @@ import (
 // sweepChunk is the largest number of items that are swept in one step.
 const sweepChunk = 1000
 
-// sweeper forgets data that can no longer be found: outcomes, tombstones, flows, events and
-// unused queues. An alarm starts it. While there is much to do, each operation sweeps a
+// sweeper forgets data that can no longer be found: outcomes, tombstones, flows, events, unique
+// keys and unused queues. An alarm starts it. While there is much to do, each operation sweeps a
 // chunk too, so the sweeper keeps up with the tasks that are stored.
 type sweeper struct {
 	alarm alarm
@@ -45,7 +45,7 @@ func (b *Broker) sweep(now instant) (more bool) {
 		next = min(next, at)
 		return left > 0
 	}
-	if visit(b.topics.forgetExpired(now, left)) && visit(b.forgetQueues(now, left)) {
+	if visit(b.topics.forgetExpired(now, left)) && visit(b.forgetQueues(now, left)) && visit(b.forgetWindows(now, left)) {
 		for range b.index.shards {
 			if !visit(b.index.shards[w.at].forgetExpired(now, left)) {
 				break

@@ -82,7 +82,7 @@ func TestNothingIsLeft(t *testing.T) {
 				}
 				switch i % 5 {
 				case 0:
-					x.Unique = fmt.Sprint("t/", i)
+					x.Unique.Key = fmt.Sprint("t/", i)
 				case 1:
 					x.Delay = 365 * 24 * time.Hour
 				case 2:

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -16,6 +17,10 @@ import (
 // (round.go) visits such a queue, reads its overdue parked tasks with the script abandoned,
 // and asks a minion of another queue, in this process, for the outcome of each. Then the
 // script abandon ends them.
+//
+// Some overdue tasks are among the pending ones: a minion of the queue has moved them there when
+// their time was over, and then the last minion has left or died. The script stranded moves these
+// back to the parked tasks. Their wait of broker.AbandonedAfter begins then.
 //
 // The asked minion does not own the tasks. So the script ends a task only if its message is
 // unchanged and the queue still has no minion. Hence several processes may do this at
@@ -81,6 +86,29 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 	return nil
 }
 
+// unstrand moves the overdue parked tasks among the pending ones of a partition without a minion
+// back to the parked ones. Those behind many other tasks stay, until there are fewer or a minion
+// comes.
+func (b *Broker) unstrand(ctx context.Context, k *keys) error {
+	for from, mark := "0", ""; from != ""; {
+		began := time.Now()
+		reply, err := scriptStranded.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.parked, k.needs}, from, mark)
+		if err != nil {
+			return err
+		}
+		list := toList(reply)
+		from, mark = "", toString(item(list, 1))
+		if n, more := item(list, 0).(int64); more && n < purgeDepth {
+			from = strconv.FormatInt(n, 10)
+		}
+		select {
+		case <-time.After(time.Since(began)): // leave half of the server's time to others
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
 // abandonedCallback returns the OnAbandoned callback of a consumer of this process; nil if no consumer
 // has one.
 func (b *Broker) abandonedCallback() func(*broker.Delivery) broker.Outcome {
@@ -122,7 +150,7 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 		}
 		class, read, sweep := retention(b.cfg.atLeast, d.Retention, d.DeadFor, d.DeadFor > 0)
 		of := keptFor{class, read, sweep}
-		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique, outcome: appendFrame(nil, &s.Outcome)})
+		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique.Key, outcome: appendFrame(nil, &s.Outcome)})
 	}
 	return ends, nil
 }

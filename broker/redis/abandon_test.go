@@ -41,7 +41,7 @@ func TestAbandoned(t *testing.T) {
 		add("forgotten at once", func(x *broker.Task) {
 			x.DeadFor, x.Retention, x.Meta = 0, 0, map[string]string{"k": "v"}
 		})
-		add("unique", func(x *broker.Task) { x.Unique = "simple_add/key" })
+		add("unique", func(x *broker.Task) { x.Unique.Key = "simple_add/key" })
 		add("member", func(x *broker.Task) { x.Flow.ID = flow.ID })
 		add("limited", func(x *broker.Task) { x.Deadline = time.Hour })
 		for i := range 250 {
@@ -103,27 +103,27 @@ func TestAbandoned(t *testing.T) {
 		if err := parker.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		// The script that ends a task removes it from the parked ones. A look-up of all tasks would
+		// keep the emulated server too busy on a slow machine.
+		for end := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			left, err := raw.ZCard(t.Context(), queue+"parked").Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if left == 1 { // it stays
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%d tasks are parked, want only the one whose time is not over", left)
+			}
+		}
 		ids := make([]broker.ID, len(all))
 		for i, x := range all {
 			ids[i] = x.ID
 		}
-		var found []broker.Status
-		for end := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
-			if found, err = b.Lookup(t.Context(), ids); err != nil {
-				t.Fatal(err)
-			}
-			left := 0
-			for i := range found {
-				if !found[i].State.Final() && ids[i] != tasks["forgotten at once"].ID || found[i].State == broker.StateParked {
-					left++
-				}
-			}
-			if left == 0 {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%d of %d tasks have not ended", left, len(ids))
-			}
+		found, err := b.Lookup(t.Context(), ids)
+		if err != nil {
+			t.Fatal(err)
 		}
 		for i, st := range found {
 			if st.ID == tasks["forgotten at once"].ID {

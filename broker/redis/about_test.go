@@ -191,7 +191,7 @@ func TestAboutOfOrphanedRecord(t *testing.T) {
 		x := large(func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} })
 		enqueue(t, b, newTask("q")) // registers the queue
 		before := *x
-		before.Meta, before.Unique = map[string]string{"longer": "than that"}, ""
+		before.Meta, before.Unique.Key = map[string]string{"longer": "than that"}, ""
 		if err := raw.Set(t.Context(), recordKey(x), wire.AppendRecord(nil, &before), time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}

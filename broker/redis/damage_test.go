@@ -193,7 +193,7 @@ func TestDamagedStates(t *testing.T) {
 			}
 			d := newDamaged(t, url)
 			ctx := t.Context()
-			tasks := append(siblings(4), newTask("q"), newTask("q", func(x *broker.Task) { x.Unique = "k" }))
+			tasks := append(siblings(4), newTask("q"), newTask("q", func(x *broker.Task) { x.Unique.Key = "k" }))
 			tasks = append(tasks, siblings(3)...)
 			enqueue(t, d.b, tasks...)
 			var ids []broker.ID
@@ -226,7 +226,7 @@ func TestDamagedStates(t *testing.T) {
 			if n := d.raw.LLen(ctx, d.base+"ready").Val(); n != int64(len(tasks)) {
 				t.Fatalf("damage %d: %d messages are ready for %d tasks", i, n, len(tasks))
 			}
-			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique = "simple_add/k2" }))
+			enqueue(t, d.b, newTask("q", func(x *broker.Task) { x.Unique.Key = "simple_add/k2" }))
 			verdicts, err := d.b.Cancel(ctx, []broker.ID{ids[0], ids[4], ids[3], ids[7]})
 			if err != nil || verdicts[2] != broker.CancelPrevented {
 				t.Fatalf("damage %d: %v, %v", i, verdicts, err)

@@ -48,7 +48,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	var q *queue
 	var p *part
 	for i, t := range tasks {
-		err := t.Check(b.cfg.limits)
+		err := broker.CheckTask(b, t)
 		if err == nil && (q == nil || q.name != t.Queue) {
 			q, err = b.queues.open(ctx, t.Queue)
 		}
@@ -107,7 +107,7 @@ type destination struct {
 // ordinary reports whether a task is ready at once and needs no key but the ready list and the
 // state hash.
 func ordinary(t *broker.Task) bool {
-	return t.Delay <= 0 && t.Deadline == 0 && t.Unique == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked && t.Lane == nil
+	return t.Delay <= 0 && t.Deadline == 0 && t.Unique.Key == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked && t.Lane == nil
 }
 
 // part is the tasks that one run of an enqueue script stores. They are either all plain, which
@@ -170,7 +170,7 @@ func (p *part) add(position int, t *broker.Task, left int) {
 	if t.Flow.Blocked {
 		blocked = 1
 	}
-	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique, ref, blocked)
+	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique.Key, ref, blocked)
 	p.last = append(p.last, position)
 	if t.Deadline != 0 {
 		if left := max(t.Deadline, time.Millisecond); p.limit == 0 || left < p.limit {
@@ -358,7 +358,7 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 		}
 		e := &broker.DuplicateError{ID: tasks[position].ID, Holder: toID(refused[j+1])}
 		if e.Holder != e.ID {
-			e.Key = tasks[position].Unique
+			e.Key = tasks[position].Unique.Key
 		}
 		failed.set(position, e)
 	}

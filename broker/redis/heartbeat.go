@@ -428,7 +428,7 @@ func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence t
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
 			append([]string{
-				k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.scheduled,
+				k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs, k.scheduled,
 			}, k.lanes...),
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
@@ -461,8 +461,8 @@ func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
 	var args []any
 	for _, msg := range msgs {
 		var d broker.Delivery
-		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique != "" {
-			args = append(args, d.Unique, d.ID[:])
+		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique.Key != "" {
+			args = append(args, d.Unique.Key, d.ID[:])
 		}
 	}
 	if len(args) == 0 {

@@ -19,11 +19,10 @@ func TestHeartbeatIsNotDelayed(t *testing.T) {
 	t.Parallel()
 	const (
 		lease = 4 * time.Second
-		brief = time.Second // the lease of the minions that die
 		died  = 15
 	)
 	server := miniredis.RunT(t)
-	b := open(t, "redis://"+server.Addr(), redis.Lease(brief))
+	b := open(t, "redis://"+server.Addr(), redis.Lease(time.Minute))
 	queues := []string{"a", "b", "c", "d"}
 	for range died {
 		consume(t, b, broker.ConsumerConfig{Queues: queues})
@@ -37,15 +36,29 @@ func TestHeartbeatIsNotDelayed(t *testing.T) {
 		}
 		return time.Since(began)
 	}
-	time.Sleep(brief + brief/4) // the leases of the others end, and nobody notices
-	line.Slow(40*time.Millisecond, 0)
+	minions := func(queue string) string { return fmt.Sprintf("{%s:%s}:minions", redis.DefaultNamespace, queue) }
 	left := func() int {
 		n := 0
 		for _, q := range queues {
-			members, _ := server.ZMembers(fmt.Sprintf("{%s:%s}:minions", redis.DefaultNamespace, q))
+			members, _ := server.ZMembers(minions(q))
 			n += len(members) - 1
 		}
 		return n
+	}
+	line.Slow(40*time.Millisecond, 0)
+	alive := survivor.ID()
+	for _, q := range queues { // the leases of the others end
+		members, err := server.ZMembers(minions(q))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range members {
+			if m != string(alive[:]) {
+				if _, err := server.ZAdd(minions(q), 1, m); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 	}
 	before := left()
 	if before == 0 {

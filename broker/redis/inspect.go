@@ -355,10 +355,10 @@ func (l *letter) read(reply any) (done bool, err error) {
 		if err := wire.ParseRecord(&d, []byte(text), 0); err != nil {
 			return true, fmt.Errorf("dead letter %s: its unique key can't be read: %w", l.id, err)
 		}
-		if d.Unique == "" {
+		if d.Unique.Key == "" {
 			return true, fmt.Errorf("dead letter %s: %w: it has no unique key, and should", l.id, broker.ErrMalformed)
 		}
-		l.unique = d.Unique
+		l.unique = d.Unique.Key
 		return false, nil
 	}
 	switch toInt(reply) {

@@ -54,7 +54,7 @@ const orphanFor = time.Minute
 // unique key, since that key is read from the message when the task is dropped; and a task
 // with a lane, which scripts read.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
-	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique == "" && t.Lane == nil
+	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == "" && t.Lane == nil
 }
 
 // record is the key of the large record of a task.

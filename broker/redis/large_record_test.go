@@ -40,6 +40,7 @@ func rawClient(t *testing.T, url string) *goredis.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	opts.ReadTimeout = time.Minute // the machine may be slow, and a command may have many arguments
 	c := goredis.NewClient(opts)
 	t.Cleanup(func() { _ = c.Close() })
 	return c

@@ -87,7 +87,7 @@ func TestNoLongScripts(t *testing.T) {
 	waiting := make([]*broker.Task, n)
 	for i := range waiting {
 		waiting[i] = newTask("q", func(x *broker.Task) {
-			x.Unique = fmt.Sprint("k", i)
+			x.Unique.Key = fmt.Sprint("k", i)
 			x.Delay = time.Duration(i%3) * time.Millisecond
 			x.Meta = map[string]string{"a": "b"}
 		})

@@ -30,7 +30,7 @@ func TestNewerMessages(t *testing.T) {
 		tasks := []*broker.Task{
 			newTask("q"),
 			newTask("q", func(x *broker.Task) { x.Payload = []byte(strings.Repeat("x", 500)) }),
-			newTask("q", func(x *broker.Task) { x.Unique = "test.task/key" }),
+			newTask("q", func(x *broker.Task) { x.Unique.Key = "test.task/key" }),
 			newTask("q", func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} }),
 		}
 		enqueue(t, b, tasks...)
@@ -78,7 +78,7 @@ func TestNewerMessages(t *testing.T) {
 		}
 		for i, x := range tasks[:3] {
 			d := byID[x.ID]
-			if d == nil || d.Err != nil || d.Attempt != 2 || d.Start != 1 || string(d.Payload) != string(x.Payload) || d.Unique != x.Unique {
+			if d == nil || d.Err != nil || d.Attempt != 2 || d.Start != 1 || string(d.Payload) != string(x.Payload) || d.Unique.Key != x.Unique.Key {
 				t.Errorf("task %d: %+v", i, d)
 			}
 		}
@@ -89,7 +89,7 @@ func TestNewerMessages(t *testing.T) {
 				}
 			}
 		}
-		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Unique = "test.task/key" })) // the unique key is free again
+		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Unique.Key = "test.task/key" })) // the unique key is free again
 	})
 }
 

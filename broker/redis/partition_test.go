@@ -90,7 +90,7 @@ func TestPartitionsUnique(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url, redis.Partitions(8))
 		with := func(id broker.ID) *broker.Task {
-			return newTask("q", func(x *broker.Task) { x.ID, x.Unique = id, "k" })
+			return newTask("q", func(x *broker.Task) { x.ID, x.Unique.Key = id, "k" })
 		}
 		first := with(broker.NewTaskID("q", "k"))
 		enqueue(t, b, first)

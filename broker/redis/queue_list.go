@@ -48,10 +48,10 @@ func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 		return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, but tasks with a lane belong to partition 0, where the limits are; make the id with broker.Task.NewID",
 			t.ID, broker.ErrInvalid, t.ID.Partition())
 	}
-	if t.Lane == nil && t.Unique != "" && len(q.parts) > 1 {
-		if n := broker.KeyPartition(t.Unique); k != q.parts[int(n)%len(q.parts)] {
+	if t.Lane == nil && t.Unique.Key != "" && len(q.parts) > 1 {
+		if n := broker.KeyPartition(t.Unique.Key); k != q.parts[int(n)%len(q.parts)] {
 			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.Task.NewID",
-				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique, n)
+				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique.Key, n)
 		}
 	}
 	return k, nil

@@ -175,7 +175,7 @@ func TestCancel(t *testing.T) {
 		for range 5 {
 			tasks = append(tasks, newTask("q"))
 		}
-		later := newTask("q", func(x *broker.Task) { x.Delay = time.Hour; x.Unique = "k" })
+		later := newTask("q", func(x *broker.Task) { x.Delay = time.Hour; x.Unique.Key = "k" })
 		if err := b.Enqueue(t.Context(), append(tasks, later)); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestCancel(t *testing.T) {
 				t.Fatalf("a task that was cancelled while it waited was handed out")
 			}
 		}
-		again := newTask("q", func(x *broker.Task) { x.Unique = "k" })
+		again := newTask("q", func(x *broker.Task) { x.Unique.Key = "k" })
 		if err := b.Enqueue(t.Context(), []*broker.Task{again}); err != nil {
 			t.Fatal(err)
 		}
@@ -294,8 +294,8 @@ func TestUniqueAndContent(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b := open(t, url)
-		first := newTask("q", func(x *broker.Task) { x.Unique = "k" })
-		second := newTask("q", func(x *broker.Task) { x.Unique = "k" })
+		first := newTask("q", func(x *broker.Task) { x.Unique.Key = "k" })
+		second := newTask("q", func(x *broker.Task) { x.Unique.Key = "k" })
 		other := *first
 		other.Payload = []byte("other")
 		err := b.Enqueue(t.Context(), []*broker.Task{first, second, &other, first})

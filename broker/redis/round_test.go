@@ -103,14 +103,14 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 		for i := range n {
 			x := p.task("q")
 			if i%7 == 0 {
-				x.Unique = fmt.Sprint("add/", i)
+				x.Unique.Key = fmt.Sprint("add/", i)
 			}
 			tasks = append(tasks, x)
 			if i < 200 || i%2 == 0 {
 				killed = append(killed, x.ID)
 			} else {
 				kept = append(kept, x.ID)
-				if x.Unique == "" { // tasks with a unique key are stored by another script, and have no order to these
+				if x.Unique.Key == "" { // tasks with a unique key are stored by another script, and have no order to these
 					inOrder = append(inOrder, x.ID)
 				}
 			}
@@ -136,7 +136,7 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: n})
 		var got []broker.ID
 		for _, d := range dequeue(t, c, len(kept), 5*time.Second, "q") {
-			if d.Unique == "" {
+			if d.Unique.Key == "" {
 				got = append(got, d.ID)
 			}
 		}
@@ -149,7 +149,7 @@ func TestPurgeOfAnUnservedQueue(t *testing.T) {
 // killedUnique returns the cancelled tasks that have a unique key.
 func killedUnique(tasks []*broker.Task, killed []broker.ID) (out []broker.ID) {
 	for _, x := range tasks {
-		if x.Unique != "" && slices.Contains(killed, x.ID) {
+		if x.Unique.Key != "" && slices.Contains(killed, x.ID) {
 			out = append(out, x.ID)
 		}
 	}

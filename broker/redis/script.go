@@ -66,7 +66,7 @@ var (
 	scriptFound      = load("found", "clock")
 	scriptJoin       = load("join", "clock", "number", "push", "readable", "spare")
 	scriptHeartbeat  = load("beat", "clock", "pages", "spare")
-	scriptLeave      = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned", "deadline", "lane")
+	scriptLeave      = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned", "deadline", "unpark", "lane")
 	scriptStart      = load("start", "readable", "absorb")
 	scriptExcuse     = load("excuse")
 	scriptAdopt      = load("adopt", "clock", "readable", "absorb")
@@ -89,6 +89,7 @@ var (
 	scriptRecord     = load("record")
 	scriptParked     = load("take_parked", "clock", "number", "readable", "push", "unpark", "halted", "lane")
 
+	scriptStranded  = load("stranded", "clock", "readable", "unpark")
 	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
 	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "push", "arrive", "unpark", "lane")
 

@@ -310,12 +310,12 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
 	m.notices = append(m.notices, d.ID[:]...)
 	m.notices = appendFrame(m.notices, outcome)
-	if d.Unique != "" && m.unique == nil {
+	if d.Unique.Key != "" && m.unique == nil {
 		m.unique = make([]byte, 2*len(m.positions)) // the tasks before have keys of length 0
 	}
 	if m.unique != nil {
-		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique)))
-		m.unique = append(m.unique, d.Unique...)
+		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique.Key)))
+		m.unique = append(m.unique, d.Unique.Key...)
 	}
 	if large && m.records == nil {
 		m.records = make([]byte, 2*len(m.positions)) // 0 for the tasks before: they have no record
@@ -342,7 +342,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
-	st.size += len(m.notices) - was + len(d.Unique) + 6
+	st.size += len(m.notices) - was + len(d.Unique.Key) + 6
 	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {
 		record := wire.AppendSubmit(nil, t)

@@ -151,7 +151,7 @@ func TestNothingIsLeft(t *testing.T) {
 			queues = append(queues, fmt.Sprintf("tenant%d", i))
 		}
 		meta := func(x *broker.Task) { x.Meta = map[string]string{"k": "v"} }
-		unique := func(x *broker.Task) { x.Unique = "add/" + x.ID.String() }
+		unique := func(x *broker.Task) { x.Unique.Key = "add/" + x.ID.String() }
 		big := func(x *broker.Task) { x.Payload = append([]byte{0xc5, 0x20, 0}, make([]byte, 0x2000)...) }
 		delayed := func(x *broker.Task) { x.Delay = 10 * 365 * 24 * time.Hour }
 		blocked := func(x *broker.Task) { x.Flow.Blocked = true }

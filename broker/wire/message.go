@@ -76,7 +76,7 @@ func AppendRecord(dst []byte, t *broker.Task) []byte {
 	head[0] = PlainVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
-	if t.Unique != "" {
+	if t.Unique.Key != "" {
 		head[OffsetFlags] = FlagUnique
 	}
 	if t.Flow.Blocked {
@@ -127,11 +127,14 @@ const (
 	fieldPriority
 	fieldSchema
 	fieldUpstream
+	fieldRule
 )
 
 // bodyLen returns the number of fields without those at the end that are zero.
 func bodyLen(t *broker.Task) int {
 	switch {
+	case hasRule(&t.Unique):
+		return fieldRule + 1
 	case t.Flow.Upstream != "":
 		return fieldUpstream + 1
 	case t.Schema != 0:
@@ -144,7 +147,7 @@ func bodyLen(t *broker.Task) int {
 		return fieldParent + 1
 	case len(t.Meta) > 0:
 		return fieldMeta + 1
-	case t.Unique != "":
+	case t.Unique.Key != "":
 		return fieldUnique + 1
 	case t.DeadFor != broker.DefaultDeadRetention:
 		return fieldDeadFor + 1
@@ -184,7 +187,7 @@ func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 	case fieldDeadFor:
 		return appendKeep(dst, t.DeadFor, broker.DefaultDeadRetention)
 	case fieldUnique:
-		return msgp.AppendString(dst, t.Unique)
+		return msgp.AppendString(dst, t.Unique.Key)
 	case fieldMeta:
 		return appendMeta(dst, t.Meta)
 	case fieldParent:
@@ -199,6 +202,8 @@ func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 		return msgp.AppendUint(dst, t.Schema)
 	case fieldUpstream:
 		return msgp.AppendString(dst, t.Flow.Upstream)
+	case fieldRule:
+		return appendRule(dst, &t.Unique)
 	}
 	return dst
 }
@@ -229,7 +234,7 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 	case fieldDeadFor:
 		t.DeadFor, rest, err = takeKeep(in, broker.DefaultDeadRetention)
 	case fieldUnique:
-		t.Unique, rest, err = takeString(in)
+		t.Unique.Key, rest, err = takeString(in)
 	case fieldMeta:
 		t.Meta, rest, err = takeMeta(in)
 	case fieldParent:
@@ -248,6 +253,8 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 		t.Schema = uint64(n)
 	case fieldUpstream:
 		t.Flow.Upstream, rest, err = takeString(in)
+	case fieldRule:
+		rest, err = takeRule(&t.Unique, in)
 	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}

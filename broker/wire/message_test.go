@@ -28,7 +28,7 @@ func fullTask() *broker.Task {
 	return &broker.Task{
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
-		Unique: "only one", Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
+		Unique: broker.Unique{Key: "only one"}, Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
 		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
@@ -55,6 +55,12 @@ func lanedTask() *broker.Task {
 	return t
 }
 
+func replacingTask() *broker.Task {
+	t := smallTask()
+	t.Unique = broker.Unique{Key: "t/k", For: 1500 * time.Millisecond, UntilStart: true, OnConflict: broker.ConflictReplace, MaxAge: time.Minute}
+	return t
+}
+
 func outcomes() map[string]*broker.Outcome {
 	at := time.UnixMilli(1_700_000_000_123).UTC()
 	return map[string]*broker.Outcome{
@@ -67,7 +73,8 @@ func outcomes() map[string]*broker.Outcome {
 				Type: "*fs.PathError", Message: "no", Stack: "here", Chain: []string{"a", "b"}, Codes: []string{"c"}, Final: true,
 			},
 		},
-		"outcome_sealed": {State: broker.StateFailed, Codec: "a", Name: "t", Err: &broker.Failure{Message: "no", Seal: []byte{2, 255}}},
+		"outcome_sealed":   {State: broker.StateFailed, Codec: "a", Name: "t", Err: &broker.Failure{Message: "no", Seal: []byte{2, 255}}},
+		"outcome_replaced": {State: broker.StateCanceled, Codec: "msgpack", Finished: at, ReplacedBy: fixedID(17)},
 	}
 }
 
@@ -98,7 +105,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask(), "task_replacing": replacingTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {
@@ -200,7 +207,7 @@ func FuzzParseOutcome(f *testing.F) {
 
 // AdoptRecord reads the same as ParseRecord, and does not copy the payload.
 func TestAdoptRecord(t *testing.T) {
-	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: "k", Retries: 3}
+	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: broker.Unique{Key: "k"}, Retries: 3}
 	record := AppendRecord(nil, task)
 	var copied, adopted broker.Delivery
 	if err := errors.Join(ParseRecord(&copied, record, 5), AdoptRecord(&adopted, record, 5)); err != nil {

@@ -22,15 +22,19 @@ const (
 	outcomeStarted
 	outcomeFinished
 	outcomeErr
+	outcomeReplacedBy
 	outcomeCount
 )
 
 // AppendOutcome appends the record of an outcome.
 func AppendOutcome(dst []byte, o *broker.Outcome) []byte {
 	dst = append(slices.Grow(dst, 64+len(o.Name)+len(o.Codec)+len(o.Result)), RecordVersion)
-	n := outcomeCount
-	if o.Err == nil {
-		n-- // a zero field at the end is left out
+	n := outcomeCount // zero fields at the end are left out
+	if o.ReplacedBy.IsZero() {
+		n--
+		if o.Err == nil {
+			n--
+		}
 	}
 	dst = msgp.AppendArrayHead(dst, n)
 	dst = msgp.AppendUint(dst, uint64(o.State))
@@ -43,8 +47,14 @@ func AppendOutcome(dst []byte, o *broker.Outcome) []byte {
 	dst = appendTime(dst, o.Enqueued)
 	dst = appendTime(dst, o.Started)
 	dst = appendTime(dst, o.Finished)
-	if o.Err != nil {
+	switch {
+	case o.Err != nil:
 		dst = appendFailure(dst, *o.Err)
+	case n > outcomeErr:
+		dst = msgp.AppendNil(dst)
+	}
+	if n > outcomeReplacedBy {
+		dst = appendID(dst, o.ReplacedBy)
 	}
 	return dst
 }
@@ -170,6 +180,8 @@ func takeOutcomeField(o *broker.Outcome, in []byte, field int) (rest []byte, err
 		o.Finished, rest, err = takeTime(in)
 	case outcomeErr:
 		o.Err, rest, err = takeFailure(in)
+	case outcomeReplacedBy:
+		o.ReplacedBy, rest, err = takeID(in)
 	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}

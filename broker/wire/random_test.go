@@ -94,7 +94,7 @@ func (c chance) task() *broker.Task {
 		func() { t.Timeout = time.Duration(c.number()) },
 		func() { t.Retention = time.Duration(c.number()) },
 		func() { t.DeadFor = time.Duration(c.number()) },
-		func() { t.Unique = c.text() },
+		func() { t.Unique.Key = c.text() },
 		func() {
 			t.Meta = map[string]string{}
 			for range c.IntN(20) {
@@ -106,6 +106,10 @@ func (c chance) task() *broker.Task {
 		func() { t.Flow.Step = uint32(c.number()) },
 		func() { t.Schema = uint64(c.number()) },
 		func() { t.Flow.Upstream = c.text() },
+		func() { t.Unique.UntilStart = true },
+		func() { t.Unique.OnConflict = broker.Conflict(c.number()) },
+		func() { t.Unique.For = time.Duration(c.number()) },
+		func() { t.Unique.MaxAge = time.Duration(c.number()) },
 	} {
 		if c.one(3) {
 			set()
@@ -125,12 +129,15 @@ func (c chance) outcome() *broker.Outcome {
 			Final: c.one(2), Seal: c.bytes(),
 		}
 	}
+	if c.one(3) {
+		o.ReplacedBy = c.id()
+	}
 	return o
 }
 
 // value appends one value of a kind, in any of its encodings. The kinds are: n an integer,
-// s a string or bytes, i an id, m metadata, l a list of strings, e an error, b a bool, and
-// * any value. Now and then it appends a value of another kind.
+// s a string or bytes, i an id, m metadata, l a list of strings, e an error, r a rule, b a bool,
+// and * any value. Now and then it appends a value of another kind.
 func (c chance) value(dst []byte, kind rune, depth int) []byte {
 	if c.one(15) {
 		return append(dst, msgp.Nil)
@@ -163,6 +170,8 @@ func (c chance) value(dst []byte, kind rune, depth int) []byte {
 		return c.array(dst, strings.Repeat("s", c.IntN(20)), depth)
 	case 'e':
 		return c.array(dst, "sssllb***"[:c.IntN(10)], depth)
+	case 'r':
+		return c.array(dst, "bnnn***"[:c.IntN(8)], depth)
 	case 'b':
 		return append(dst, msgp.False+byte(c.IntN(2)))
 	}
@@ -258,8 +267,8 @@ func (c chance) damage(b []byte) []byte {
 
 // The kinds of the fields, in order.
 const (
-	recordKinds  = "ssnn" + "nnnnsmiinnns"
-	outcomeKinds = "nssnnninnne"
+	recordKinds  = "ssnn" + "nnnnsmiinnnsr"
+	outcomeKinds = "nssnnninnnei"
 )
 
 // agree reads data with this package and with the msgpack library. It is an error if only
@@ -332,7 +341,7 @@ func TestRecordsAreWrittenAsByTheLibrary(t *testing.T) {
 		if !bytes.Equal(got, want) {
 			t.Fatalf("%+v:\n got %x\nwant %x", o, got, want)
 		}
-		if _, _, ok := ParseResult(got[len(prefix):]); ok != (o.State == broker.StateSucceeded && o.Err == nil) {
+		if _, _, ok := ParseResult(got[len(prefix):]); ok != (o.State == broker.StateSucceeded && o.Err == nil && o.ReplacedBy.IsZero()) {
 			t.Fatalf("%+v has a result: %v", o, ok)
 		}
 	}

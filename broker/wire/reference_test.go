@@ -28,7 +28,7 @@ func refAppendRecord(t *broker.Task) []byte {
 	head[0] = PlainVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
-	for flag, on := range map[byte]bool{FlagUnique: t.Unique != "", FlagBlocked: t.Flow.Blocked, FlagSquad: t.Flow.Squad} {
+	for flag, on := range map[byte]bool{FlagUnique: t.Unique.Key != "", FlagBlocked: t.Flow.Blocked, FlagSquad: t.Flow.Squad} {
 		if on {
 			head[OffsetFlags] |= flag
 		}
@@ -53,7 +53,7 @@ func refAppendRecord(t *broker.Task) []byte {
 			},
 			func() { refEncodeKeep(e, t.Retention, broker.DefaultRetention) },
 			func() { refEncodeKeep(e, t.DeadFor, broker.DefaultDeadRetention) },
-			func() { _ = e.EncodeString(t.Unique) },
+			func() { _ = e.EncodeString(t.Unique.Key) },
 			func() { refEncodeMeta(e, t.Meta) },
 			func() { refEncodeID(e, t.Parent) },
 			func() { refEncodeID(e, t.Flow.ID) },
@@ -61,6 +61,7 @@ func refAppendRecord(t *broker.Task) []byte {
 			func() { _ = e.EncodeInt(0) },
 			func() { _ = e.EncodeUint(t.Schema) },
 			func() { _ = e.EncodeString(t.Flow.Upstream) },
+			func() { refEncodeRule(e, &t.Unique) },
 		}[:n] {
 			write()
 		}
@@ -125,7 +126,7 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 		case fieldDeadFor:
 			d.DeadFor, err = refDecodeKeep(dec, broker.DefaultDeadRetention)
 		case fieldUnique:
-			d.Unique, err = dec.DecodeString()
+			d.Unique.Key, err = dec.DecodeString()
 		case fieldMeta:
 			d.Meta, err = refDecodeMeta(dec)
 		case fieldParent:
@@ -140,6 +141,8 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 			d.Schema, err = dec.DecodeUint64()
 		case fieldUpstream:
 			d.Flow.Upstream, err = dec.DecodeString()
+		case fieldRule:
+			err = refDecodeRule(dec, &d.Unique)
 		default:
 			err = dec.Skip()
 		}
@@ -147,11 +150,60 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 	})
 }
 
+func refEncodeRule(e *msgpack.Encoder, u *broker.Unique) {
+	fields := []func(){
+		func() { _ = e.EncodeBool(u.UntilStart) },
+		func() { _ = e.EncodeUint(uint64(u.OnConflict)) },
+		func() { _ = e.EncodeUint(RuleMillis(u.For)) },
+		func() { _ = e.EncodeUint(RuleMillis(u.MaxAge)) },
+	}
+	n := 1
+	for i, set := range []bool{u.UntilStart, u.OnConflict != 0, u.For != 0, u.MaxAge != 0} {
+		if set {
+			n = i + 1
+		}
+	}
+	_ = e.EncodeArrayLen(n)
+	for _, write := range fields[:n] {
+		write()
+	}
+}
+
+func refDecodeRule(d *msgpack.Decoder, u *broker.Unique) error {
+	n, err := d.DecodeArrayLen()
+	rule := broker.Unique{Key: u.Key}
+	for i := 0; i < n && err == nil; i++ {
+		var number uint64
+		switch i {
+		case 0:
+			rule.UntilStart, err = d.DecodeBool()
+		case 1:
+			number, err = d.DecodeUint64()
+			rule.OnConflict = broker.Conflict(min(number, 255))
+		case 2:
+			number, err = d.DecodeUint64()
+			rule.For = time.Duration(number) * time.Millisecond
+		case 3:
+			number, err = d.DecodeUint64()
+			rule.MaxAge = time.Duration(number) * time.Millisecond
+		default:
+			err = d.Skip()
+		}
+	}
+	if err == nil {
+		*u = rule
+	}
+	return err
+}
+
 func refAppendOutcome(o *broker.Outcome) []byte {
 	return refEncode([]byte{RecordVersion}, func(e *msgpack.Encoder) {
-		n := outcomeCount
-		if o.Err == nil {
-			n--
+		n := outcomeErr
+		if o.Err != nil {
+			n = outcomeErr + 1
+		}
+		if !o.ReplacedBy.IsZero() {
+			n = outcomeReplacedBy + 1
 		}
 		_ = e.EncodeArrayLen(n)
 		_ = e.EncodeUint(uint64(o.State))
@@ -164,6 +216,9 @@ func refAppendOutcome(o *broker.Outcome) []byte {
 		refEncodeTime(e, o.Enqueued)
 		refEncodeTime(e, o.Started)
 		refEncodeTime(e, o.Finished)
+		if o.Err == nil && n > outcomeErr {
+			_ = e.EncodeNil()
+		}
 		if o.Err != nil {
 			f := *o.Err
 			f.Trim()
@@ -181,6 +236,9 @@ func refAppendOutcome(o *broker.Outcome) []byte {
 			if n == 7 {
 				_ = e.EncodeBytes(f.Seal)
 			}
+		}
+		if n > outcomeReplacedBy {
+			refEncodeID(e, o.ReplacedBy)
 		}
 	})
 }
@@ -219,6 +277,8 @@ func refParseOutcome(record []byte) (broker.Outcome, error) {
 			o.Finished, err = refDecodeTime(dec)
 		case outcomeErr:
 			o.Err, err = refDecodeFailure(dec)
+		case outcomeReplacedBy:
+			o.ReplacedBy, err = refDecodeID(dec)
 		default:
 			err = dec.Skip()
 		}

@@ -9,7 +9,7 @@ import (
 // Prepared returns the request of a task that another process has prepared, with its id, codec and
 // payload. The payload is not sealed. Only code that carries requests between processes needs it.
 func Prepared(t *broker.Task, inherit bool) *Request {
-	scope, key := broker.SplitKey(t.Unique)
+	scope, key := broker.SplitKey(t.Unique.Key)
 	return &Request{
 		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Flow.Upstream, hidden: true},
 		settings: &Settings{

@@ -190,8 +190,8 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 	}
 	r.settings.record(t, r.name, now)
 	t.ID, t.Codec, t.Payload, t.Flow.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
-	if t.Unique != "" && !r.special.hidden {
-		t.Unique = seal.Unique(seal.Of(c), t.Unique)
+	if t.Unique.Key != "" && !r.special.hidden {
+		t.Unique.Key = seal.Unique(seal.Of(c), t.Unique.Key)
 	}
 	return nil
 }

@@ -60,7 +60,7 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Enqueued: now,
 	}
 	if s.Unique != "" {
-		t.Unique = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)
+		t.Unique.Key = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)
 	}
 	if !s.ETA.IsZero() {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))

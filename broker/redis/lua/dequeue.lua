@@ -71,6 +71,7 @@ while moved < 1000 and bytes < 1048576 do
     redis.call('HDEL', later, unpack(moves))
   end
   if #overdue > 0 then
+    noteOverdue(KEYS[11])
     unpark(KEYS[10], KEYS[11], overdue)
   end
   moved = moved + #ids

@@ -3,7 +3,7 @@
 -- tell). A call gives back a limited number of tasks; repeat it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
---       9 state  10 deadlines  11 later  12-20 the keys of lanes
+--       9 state  10 deadlines  11 needs  12 later  13-21 the keys of lanes
 -- ARGV  1 minion  2 wake channel  3 why: died, left or lost  4 for how many ms the fence is
 --       kept, 0 if no blocking move of the minion can come any more
 -- Returns a list: 0 if all tasks were given back, or if the minion has not died, or is
@@ -38,6 +38,7 @@ end
 
 local back, fields, strange, bytes = {}, {}, {}, 0
 local lined = {} -- messages with a lane, as they were handed out
+local overdue = false -- whether one of the tasks had been parked until its time was over
 local cursor = '0'
 repeat
   local page = redis.call('HSCAN', flight, cursor, 'COUNT', 16)
@@ -70,6 +71,7 @@ repeat
         flags = flags + 1 -- FlagCanceled
       end
       watchDeadline(deadlines, msg)
+      overdue = overdue or isParked(flags)
       back[#back + 1] = string.sub(again, 1, 23) .. string.char(recoveries, flags) ..
         string.sub(again, 26, 51) .. string.char(strikes) .. string.sub(again, 53)
     end
@@ -93,10 +95,13 @@ if lost and #back > 0 then
   end
   back = open
   if #lined > 0 then
-    endSequence(laneKeys(12, KEYS[11]), ended, false)
+    endSequence(laneKeys(13, KEYS[12]), ended, false)
   end
 end
 
+if overdue then
+  noteOverdue(KEYS[11])
+end
 -- The oldest id comes to stand first, which is about the order in which the tasks came. push
 -- puts them to the front one by one, so sort them the other way round.
 table.sort(back, function(x, y) return string.sub(x, 2, 17) > string.sub(y, 2, 17) end)
@@ -112,7 +117,7 @@ if #fields > 0 then
   redis.call('HDEL', flight, unpack(fields))
 end
 if #lined > 0 then
-  local L = laneKeys(12, KEYS[11])
+  local L = laneKeys(13, KEYS[12])
   discharge(L, lined)
   if #again > 0 then
     lineUp(L, ready, held, watch, wake, again, now())

@@ -21,6 +21,14 @@ local function unpark(parked, needs, ids)
   end
 end
 
+-- noteOverdue notes that overdue tasks may have come into the list of pending ones: it raises the
+-- number in the field of needs whose name is empty. If the queue loses its last minion before they
+-- are taken, stranded.lua looks for them. A key of another type must not stop the caller.
+local function noteOverdue(needs)
+  local n = redis.pcall('HGET', needs, '')
+  redis.pcall('HSET', needs, '', string.format('%.0f', (type(n) == 'string' and tonumber(n) or 0) + 1))
+end
+
 -- isParked reports whether the flags of a message have FlagParked. flags is nil if the message is
 -- too short to have any.
 local function isParked(flags)

@@ -11,13 +11,14 @@
 -- remove (0, 1)  5 whether there are arrivals that no minion is told of (0, 1)  6 whether
 -- nothing is left in the partition and the queue is not registered there (0, 1)  7 the first
 -- deadline of a waiting task ('' if there is none)  8 whether there may be abandoned tasks (0,
--- 1). 4, 5, 6 and 8 are 0 if the queue has a minion.
+-- 1)  9 whether overdue parked tasks may be among the pending ones (0, 1). 4, 5, 6, 8 and 9 are 0
+-- if the queue has a minion.
 
 local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[12]
 local t = now()
 local served = redis.call('EXISTS', minions) == 1
 redis.call('ZREMRANGEBYSCORE', KEYS[29], '-inf', string.format('%.0f', t * 1000)) -- rates, see lane.lua
-local empty, cancelled, arrivals, abandoned = 0, 0, 0, 0
+local empty, cancelled, arrivals, abandoned, stranded = 0, 0, 0, 0, 0
 if not served then
   -- A token in ready is for a waiting minion, and there is none.
   local token = redis.call('LLEN', ready) == 1 and redis.call('LINDEX', ready, 0) == '!'
@@ -42,6 +43,9 @@ if not served then
   if redis.call('EXISTS', KEYS[18]) == 1 then
     abandoned = #redis.call('ZRANGEBYSCORE', KEYS[6], '-inf', t - tonumber(ARGV[2]), 'LIMIT', 0, 1)
   end
+  if redis.pcall('HEXISTS', KEYS[19], '') == 1 then
+    stranded = 1
+  end
 end
 return {
   t,
@@ -50,4 +54,5 @@ return {
   cancelled, arrivals, empty,
   redis.call('ZRANGE', KEYS[20], 0, 0, 'WITHSCORES')[2] or '',
   abandoned,
+  stranded,
 }

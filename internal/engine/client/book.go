@@ -112,7 +112,7 @@ type siblings struct{ block broker.Block }
 // know of the state of an ordinary task; a task with a delay, a deadline, a unique key or a lane
 // needs an id of its own.
 func (s *siblings) newID(t *broker.Task) broker.ID {
-	if t.Delay > 0 || t.Deadline > 0 || t.Unique != "" || t.Lane != nil {
+	if t.Delay > 0 || t.Deadline > 0 || t.Unique.Key != "" || t.Lane != nil {
 		return t.NewID()
 	}
 	return s.block.NewTaskID(t.Queue, len(t.Payload))

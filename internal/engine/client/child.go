@@ -169,8 +169,8 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	switch {
 	case t.Lane != nil:
 		id[9] = broker.LanePartition
-	case t.Unique != "":
-		id[9] = broker.KeyPartition(t.Unique)
+	case t.Unique.Key != "":
+		id[9] = broker.KeyPartition(t.Unique.Key)
 	}
 	return id
 }

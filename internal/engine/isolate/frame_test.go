@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -57,19 +58,59 @@ func FuzzFrame(f *testing.F) {
 }
 
 func TestLines(t *testing.T) {
-	var got []string
-	l := &lines{each: func(line string) { got = append(got, line) }}
 	long := strings.Repeat("x", maxLine)
-	for _, part := range []string{"a", "b\n\nc\r\n", long + "y\n", "z"} {
-		if n, err := io.WriteString(l, part); n != len(part) || err != nil {
-			t.Error(n, err)
+	almost := long[:maxLine-2]
+	for name, tt := range map[string]struct{ parts, want []string }{
+		"short":                    {[]string{"a", "b\n\nc\r\n", "z"}, []string{"ab", "", "c", "z"}},
+		"too long":                 {[]string{long + "y\n"}, []string{long, "y"}},
+		"as long as can be":        {[]string{long, "\n", long + "\r", "\n" + long, "\ny"}, []string{long, long, "", long, "y"}},
+		"the last one":             {[]string{long}, []string{long}},
+		"a carriage return within": {[]string{long[1:] + "\r", "y\n"}, []string{long[1:] + "\r", "y"}},
+		"a character of two bytes": {[]string{almost + "äöü\n"}, []string{almost + "ä", "öü"}},
+		"its second byte too long": {[]string{almost + "xä", "\n"}, []string{almost + "x", "ä"}},
+		"three of its four bytes":  {[]string{long[3:] + "😀\xf0", "\n"}, []string{long[3:], "😀\xf0"}},
+		"written byte by byte":     {single(long[1:] + "€!\n"), []string{long[1:], "€!"}},
+		"no UTF-8":                 {[]string{long[4:] + "\x80\x80\x80\x80\x80"}, []string{long[4:] + "\x80\x80\x80\x80", "\x80"}},
+		"a byte that begins none":  {[]string{long[1:] + "\xff\xff\n"}, []string{long[1:] + "\xff", "\xff"}},
+		"many times too long":      {[]string{strings.Repeat("€", maxLine)}, manyEuros()},
+	} {
+		var got []string
+		l := &lines{each: func(line string) { got = append(got, line) }}
+		for _, part := range tt.parts {
+			if n, err := io.WriteString(l, part); n != len(part) || err != nil {
+				t.Errorf("%s: Write returned %d, %v", name, n, err)
+			}
+		}
+		l.end()
+		l.end()
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: lines %.50q of %v bytes, want %.50q of %v", name, got, lengths(got), tt.want, lengths(tt.want))
 		}
 	}
-	l.end()
-	l.end()
-	if want := []string{"ab", "", "c", long, "y", "z"}; !reflect.DeepEqual(got, want) {
-		t.Errorf("lines %.50q, want %.50q", got, want)
+}
+
+// single returns the bytes of a text, one in each string.
+func single(text string) (parts []string) {
+	for i := range len(text) {
+		parts = append(parts, text[i:i+1])
 	}
+	return parts
+}
+
+func lengths(lines []string) (n []int) {
+	for _, line := range lines {
+		n = append(n, len(line))
+	}
+	return n
+}
+
+// manyEuros returns the lines into which maxLine euro signs are split, each of which has three bytes.
+func manyEuros() (lines []string) {
+	const fit = maxLine / 3
+	for left := maxLine; left > 0; left -= fit {
+		lines = append(lines, strings.Repeat("€", min(left, fit)))
+	}
+	return lines
 }
 
 func TestReport(t *testing.T) {

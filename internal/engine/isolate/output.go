@@ -5,12 +5,13 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-arbiter/arbiter/internal/base/cut"
 )
 
 const (
-	maxLine  = 8 << 10 // bytes of a line of output; longer lines are split
+	maxLine  = 8 << 10 // bytes of a line of output; longer lines are split, between two characters
 	keepText = 8 << 10 // bytes of output that are kept for the report of a crash
 	keepLast = 20      // lines that are kept if the runtime has not reported an error
 )
@@ -28,6 +29,11 @@ func (l *lines) Write(b []byte) (int, error) {
 	defer l.mu.Unlock()
 	n := len(b)
 	for len(b) > 0 {
+		if len(l.part) == maxLine && b[0] != '\n' {
+			piece := whole(l.part)
+			l.each(string(l.part[:piece]))
+			l.part = append(l.part[:0], l.part[piece:]...)
+		}
 		i := bytes.IndexByte(b, '\n')
 		end := i
 		if i < 0 {
@@ -35,17 +41,27 @@ func (l *lines) Write(b []byte) (int, error) {
 		}
 		end = min(end, maxLine-len(l.part))
 		l.part = append(l.part, b[:end]...)
-		switch {
-		case end == i: // the line is complete
+		if end == i { // the line is complete
 			l.flush()
-			b = b[end+1:]
-			continue
-		case len(l.part) == maxLine:
-			l.flush()
+			end++
 		}
 		b = b[end:]
 	}
 	return n, nil
+}
+
+// whole returns how many bytes b has without a character at its end that is not complete. Bytes that are not UTF-8 have no
+// characters to keep whole.
+func whole(b []byte) int {
+	for at := len(b) - 1; at >= 0 && at > len(b)-utf8.UTFMax; at-- {
+		if utf8.RuneStart(b[at]) {
+			if utf8.FullRune(b[at:]) {
+				break
+			}
+			return at
+		}
+	}
+	return len(b)
 }
 
 // flush passes the current line on, even if it is empty.

@@ -59,7 +59,7 @@ func task(t *broker.Task) associatedData {
 		a = direction(step).text(t.Flow.Upstream)
 	}
 	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Flow.ID).number(int64(t.Flow.Step))
-	a = a.text(t.Unique).number(int64(t.Retries)).number(int64(t.Schema))
+	a = a.text(t.Unique.Key).number(int64(t.Retries)).number(int64(t.Schema))
 	timeout := int64(-1)
 	if t.Timeout != broker.NoTimeout { // in microseconds, as it is stored
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)

@@ -31,7 +31,7 @@ func id(n byte) broker.ID { return broker.ID{0: n, 15: n} }
 func fullTask() broker.Task {
 	return broker.Task{
 		ID: id(1), Name: "pay", Queue: "q", Codec: "c", Payload: []byte("arguments"), Timeout: time.Second,
-		Retries: 3, Retention: time.Minute, DeadFor: time.Hour, Unique: "pay/k", Meta: map[string]string{"a": "b"},
+		Retries: 3, Retention: time.Minute, DeadFor: time.Hour, Unique: broker.Unique{Key: "pay/k"}, Meta: map[string]string{"a": "b"},
 		Parent: id(2), Flow: broker.TaskFlow{ID: id(3), Step: 4}, Schema: 5,
 	}
 }

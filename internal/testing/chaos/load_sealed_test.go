@@ -102,7 +102,7 @@ func (s *spy) attack(ctx context.Context, rnd *rand.Rand, b broker.Broker, ledge
 		}
 		time.Sleep(upTo(rnd, 500*time.Millisecond))
 		old := t.ID
-		t.ID = broker.NewTaskID(t.Queue, t.Unique)
+		t.ID = broker.NewTaskID(t.Queue, t.Unique.Key)
 		e := Event{Kind: Replayed, ID: t.ID.String(), Value: old.String()}
 		ledger.Note(e) // the new task may start before Enqueue returns
 		if err := b.Enqueue(ctx, []*broker.Task{t}); err != nil {
