@@ -46,6 +46,7 @@ func full(r *rig) *broker.Task {
 		t.Flow.Upstream = "sum"
 		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
+		t.Slots = 4
 	})
 }
 
@@ -87,6 +88,7 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
 		func(t *broker.Task) { t.Flow.Upstream = "x" },
+		func(t *broker.Task) { t.Slots = 1 },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -108,6 +110,7 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Priority = math.MinInt8 },
 		func(t *broker.Task) { t.Priority = math.MaxInt8 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },
+		func(t *broker.Task) { t.Slots = broker.MaxSlots },
 		func(t *broker.Task) { t.Deadline = broker.MaxDuration },
 		func(t *broker.Task) { t.Enqueued = time.UnixMilli(1).UTC() },
 	} {

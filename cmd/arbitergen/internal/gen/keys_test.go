@@ -21,7 +21,7 @@ func TestKeysCoverOptions(t *testing.T) {
 		"NoMeta":    "it removes Meta",
 		"Invalid":   "it reports an error of the program",
 	}
-	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
+	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s slots=4 retries=1 backoff=constant:1s"+
 		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
 	opts, wrong := parseDirective(d)
 	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // a directive has only one of unique and unique-in
