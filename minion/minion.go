@@ -34,7 +34,7 @@ type Minion struct {
 }
 
 // MaxSlots is the largest number of slots of a minion.
-const MaxSlots = 1_000_000
+const MaxSlots = broker.MaxSlots
 
 type phase uint8
 

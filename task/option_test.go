@@ -51,7 +51,7 @@ var targets = map[string]func(...task.Option) seen{
 		if s.Backoff != nil {
 			wait = s.Backoff(1, nil)
 		}
-		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
+		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, s.Slots, wait)}
 	},
 }
 
@@ -78,6 +78,8 @@ var optionCases = []struct {
 	{"Queue", task.Queue("fast"), task.Queue("images"), []string{onCall}},
 	{"Timeout", task.Timeout(time.Second), nil, []string{onCall, onHandler}},
 	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // overrides the timeout of the registered handler
+	{"Slots", task.Slots(4), nil, []string{onCall, onHandler}},
+	{"Slots", task.Slots(1), nil, []string{onCall, onHandler}}, // overrides the number of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},

@@ -45,6 +45,7 @@ func full(r *rig) *broker.Task {
 		t.Flow.Step = 4
 		t.Flow.Upstream = "sum"
 		t.Schema = 0x0123456789abcdef
+		t.Slots = 4
 	})
 }
 
@@ -85,6 +86,7 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Flow.Step = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
 		func(t *broker.Task) { t.Flow.Upstream = "x" },
+		func(t *broker.Task) { t.Slots = 1 },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -104,6 +106,7 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
 		func(t *broker.Task) { t.Flow.Step = math.MaxUint32 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },
+		func(t *broker.Task) { t.Slots = broker.MaxSlots },
 		func(t *broker.Task) { t.Deadline = broker.MaxDuration },
 		func(t *broker.Task) { t.Enqueued = time.UnixMilli(1).UTC() },
 	} {

@@ -129,7 +129,10 @@ func (q *queue) again(r *record, s *broker.Settlement, now instant) {
 			q.failures.Put(r, why)
 		}
 	}
-	r.overdue, r.afresh = false, s.Verb == broker.VerbRetry
+	r.overdue = false
+	if s.Verb == broker.VerbRetry || !s.Unstarted {
+		r.afresh = s.Verb == broker.VerbRetry
+	}
 	if s.Delay > 0 {
 		q.schedule(r, broker.StateRetrying, now.plus(s.Delay))
 	} else {

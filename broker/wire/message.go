@@ -128,11 +128,14 @@ const (
 	fieldSchema
 	fieldUpstream
 	fieldRule
+	fieldSlots
 )
 
 // bodyLen returns the number of fields without those at the end that are zero.
 func bodyLen(t *broker.Task) int {
 	switch {
+	case t.Slots != 0:
+		return fieldSlots + 1
 	case hasRule(&t.Unique):
 		return fieldRule + 1
 	case t.Flow.Upstream != "":
@@ -204,6 +207,8 @@ func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 		return msgp.AppendString(dst, t.Flow.Upstream)
 	case fieldRule:
 		return appendRule(dst, &t.Unique)
+	case fieldSlots:
+		return msgp.AppendUint(dst, uint64(t.Slots))
 	}
 	return dst
 }
@@ -255,6 +260,10 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 		t.Flow.Upstream, rest, err = takeString(in)
 	case fieldRule:
 		rest, err = takeRule(&t.Unique, in)
+	case fieldSlots:
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Slots = uint32(n)
 	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}

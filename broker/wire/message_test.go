@@ -40,6 +40,12 @@ func smallTask() *broker.Task {
 	}
 }
 
+func heavyTask() *broker.Task {
+	t := smallTask()
+	t.Slots = 4
+	return t
+}
+
 func squadTask() *broker.Task {
 	t := smallTask()
 	t.Flow.ID, t.Flow.Blocked, t.Flow.Squad = fixedID(97), true, true
@@ -105,7 +111,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask(), "task_replacing": replacingTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask(), "task_replacing": replacingTask(), "task_heavy": heavyTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {

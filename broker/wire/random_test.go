@@ -110,6 +110,7 @@ func (c chance) task() *broker.Task {
 		func() { t.Unique.OnConflict = broker.Conflict(c.number()) },
 		func() { t.Unique.For = time.Duration(c.number()) },
 		func() { t.Unique.MaxAge = time.Duration(c.number()) },
+		func() { t.Slots = uint32(c.number()) },
 	} {
 		if c.one(3) {
 			set()

@@ -62,6 +62,7 @@ func refAppendRecord(t *broker.Task) []byte {
 			func() { _ = e.EncodeUint(t.Schema) },
 			func() { _ = e.EncodeString(t.Flow.Upstream) },
 			func() { refEncodeRule(e, &t.Unique) },
+			func() { _ = e.EncodeUint(uint64(t.Slots)) },
 		}[:n] {
 			write()
 		}
@@ -143,6 +144,8 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 			d.Flow.Upstream, err = dec.DecodeString()
 		case fieldRule:
 			err = refDecodeRule(dec, &d.Unique)
+		case fieldSlots:
+			d.Slots, err = dec.DecodeUint32()
 		default:
 			err = dec.Skip()
 		}

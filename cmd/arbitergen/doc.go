@@ -32,6 +32,7 @@
 //	delay=DURATION      a call is due that long after it was sent
 //	within=DURATION     a call expires that long after it was sent
 //	timeout=DURATION    the limit of one attempt, such as 30s
+//	slots=NUMBER        how many slots of its minion it takes while it runs
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
 //	backoff=constant:DURATION or exponential:BASE..LIMIT
 //	                    the wait before a retry, as in exponential:1s..10m

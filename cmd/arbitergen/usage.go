@@ -21,6 +21,7 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     delay=DURATION      a call is due that long after it was sent
     within=DURATION     a call expires that long after it was sent
     timeout=DURATION    the limit of one attempt, such as 30s
+    slots=NUMBER        how many slots of its minion it takes while it runs
     retries=NUMBER      how often it is run again after an error
     backoff=constant:DURATION
     backoff=exponential:BASE..LIMIT

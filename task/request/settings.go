@@ -13,6 +13,7 @@ import (
 type Settings struct {
 	Queue         string                                   // Queue; default task.DefaultQueue
 	Timeout       time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
+	Slots         int                                      // Slots; default 0: the number of the registered handler
 	Delay         time.Duration                            // Delay; default none
 	ETA           time.Time                                // ETA; default none
 	Within        time.Duration                            // Within; default none
@@ -57,7 +58,7 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
 		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadRetention,
-		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Enqueued: now,
+		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Slots: uint32(s.Slots), Enqueued: now,
 	}
 	if s.Unique != "" {
 		t.Unique.Key = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)

@@ -420,7 +420,7 @@ for _ = 1, groups do
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end
-      if verb == 'retry' or verb == 'snooze' then
+      if verb == 'retry' or verb == 'snooze' and not unstarted then
         msg = afresh(msg, verb == 'retry')
       end
       local flags = byte(msg, 25)

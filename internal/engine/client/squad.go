@@ -52,6 +52,7 @@ type squadPlan struct {
 	id       broker.ID
 	members  []*broker.Task
 	want     map[string]int     // by queue: how many members it has
+	each     int                // how many slots each member takes: as many as the heaviest one
 	received chan squad.Message // messages from minions
 	// round is the number of the current try. Answers to earlier ones are ignored.
 	round uint32
@@ -120,6 +121,7 @@ func (c *Client) planSquad(req *request.Request) (*squadPlan, error) {
 	}
 	for _, t := range s.members {
 		s.want[t.Queue]++
+		s.each = max(s.each, int(t.Slots), 1)
 	}
 	// recordMembers has skipped members that are not tasks.
 	if len(s.members) != len(p.flows[0].members) {

@@ -42,6 +42,7 @@ var keyList = []key{
 	{name: "delay", form: "DURATION", set: func(o *options, v string) error { return o.duration("Delay", v, 0) }},
 	{name: "within", form: "DURATION", set: func(o *options, v string) error { return o.duration("Within", v, time.Millisecond) }},
 	{name: "timeout", form: "DURATION", set: func(o *options, v string) error { return o.duration("Timeout", v, 0) }},
+	{name: "slots", form: "NUMBER", set: (*options).setSlots},
 	{name: "retries", form: "NUMBER", set: (*options).setRetries},
 	{name: "backoff", form: "constant:DURATION or exponential:BASE..LIMIT", set: (*options).setBackoff},
 	{name: "retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("Retention", v, 0) }},

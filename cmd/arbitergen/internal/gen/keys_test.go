@@ -24,7 +24,7 @@ func TestKeysCoverOptions(t *testing.T) {
 		"Sequence":  "the key comes from an argument; sequence is SequenceFrom",
 		"NoLane":    "it removes Priority, FairKey, Sequence and Limit",
 	}
-	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
+	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s slots=4 retries=1 backoff=constant:1s"+
 		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1"+
 		" priority=7 fair=x sequence=x on-failure=stop limit=mail key=x cost=y.Size")
 	opts, wrong := parseDirective(d)

@@ -68,6 +68,15 @@ func (o *options) setRetries(value string) error {
 	return nil
 }
 
+func (o *options) setSlots(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > broker.MaxSlots {
+		return fmt.Errorf("want a whole number from 1 to %d", broker.MaxSlots)
+	}
+	o.add("Slots", strconv.Itoa(n))
+	return nil
+}
+
 // setBackoff adds the backoff: constant:5s or exponential:1s..10m.
 func (o *options) setBackoff(value string) error {
 	kind, text, _ := strings.Cut(value, ":")
