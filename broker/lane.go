@@ -9,7 +9,8 @@ import (
 // Lane says when a waiting task is handed out, compared with the other tasks of its queue,
 // and what must be free before that. Tasks with equal lanes wait in one line: the one that
 // was submitted first is handed out first. A task without a lane (a nil Task.Lane) has the
-// priority [DefaultPriority], no key, no sequence and no limits.
+// priority [DefaultPriority], no key, no sequence and no limits. The tasks of one sequence
+// wait in one line, whatever else is in their lanes; the lane of the first of them counts.
 //
 // The order in which a queue hands out its tasks has three steps:
 //

@@ -82,13 +82,13 @@ func TestLanes(t *testing.T) {
 		}
 		nothingOfLanes(ctx, t, b)
 
-		// Sequences.
-		for range 3 {
-			enqueue(t, b, laned("q", broker.Lane{Sequence: "s"}))
+		// Sequences. Their order does not depend on priorities and keys.
+		for i := range 3 {
+			enqueue(t, b, laned("q", broker.Lane{Sequence: "s", Priority: uint8(3 + i), Key: fmt.Sprint(i)}))
 		}
 		for i := range 3 {
 			got, err = c.Dequeue(ctx, []string{"q"}, 10, time.Second)
-			if err != nil || len(got) != 1 {
+			if err != nil || len(got) != 1 || got[0].Lane.Key != fmt.Sprint(i) {
 				t.Fatalf("step %d: %d tasks, %v", i, len(got), err)
 			}
 			settle(t, c, broker.Settlement{Delivery: got[0], Verb: broker.VerbRetry, Delay: 10 * time.Millisecond})

@@ -1,5 +1,5 @@
--- Tasks with a lane wait in lines: all tasks whose lane is the same wait in one line, ordered by
--- their positions. A line is in one of two places. It is open: it stands among the open lines of
+-- Tasks with a lane wait in lines, ordered by their positions: all tasks of a sequence wait in one
+-- line, and of other tasks those whose lane is the same. A line is in one of two places. It is open: it stands among the open lines of
 -- its key. Or one of its limits is exhausted: it stands among those that wait for this limit, and
 -- whoever gives back a charge of the limit opens the first of them.
 --
@@ -36,9 +36,10 @@ local function text(n)
   return string.format('%.0f', n)
 end
 
--- parseLane reads the name of a line in s, from an index to at most another one. It returns a table
--- with name, priority, key (behind its priority), sequence ('' if it has none), stop and uses (the
--- names of its limits), and the index behind the name; or nil if the name can't be read.
+-- parseLane reads a lane in s, from an index to at most another one. It returns a table with the
+-- name of its line, priority, key (behind its priority), sequence ('' if it has none), stop and uses
+-- (the names of its limits), and the index behind the lane; or nil if the lane can't be read. The
+-- name of a line is the lane itself; or, of a sequence, '\255' and the sequence.
 local function parseLane(s, at, to)
   local byte, sub = string.byte, string.sub
   local begin = at
@@ -69,6 +70,7 @@ local function parseLane(s, at, to)
   end
   lane.name = sub(s, begin, at - 1)
   if lane.sequence ~= '' then
+    lane.name = '\255' .. lane.sequence
     lane.uses[many + 1] = lane.sequence
   end
   return lane, at
@@ -337,6 +339,16 @@ local function headOf(L, n)
   end
 end
 
+-- laneAt returns the lane of a line by its name: of a sequence that of its head, whose id is given,
+-- or nil if its message is not there.
+local function laneAt(L, name, id)
+  if string.byte(name, 1) < 255 then
+    return (parseLane(name, 1, #name))
+  end
+  local msg = redis.call('HGET', L.later, id)
+  return msg and readable(msg) and laneOf(msg) or nil
+end
+
 -- firstWaiting returns the member in waits of the first line that waits for a limit, or nil.
 local function firstWaiting(L, use)
   if L.waiting == nil then
@@ -354,10 +366,12 @@ local function wakeLine(L, use)
     end
     redis.call('ZREM', L.waits, at)
     local n = text(number(at, #at - 7, 8))
-    local name, position = redis.call('HGET', L.lanes, '#' .. n), headOf(L, n)
-    local lane = name and parseLane(name, 1, #name)
-    if lane and position then
-      openLines(L, { { n = n, key = lane.key, position = position } })
+    local name = redis.call('HGET', L.lanes, '#' .. n)
+    local position, id = headOf(L, n)
+    if name and position then
+      local lane = laneAt(L, name, id)
+      -- The hand-out finds out that a head without a message has ended. Until then any key will do.
+      openLines(L, { { n = n, key = lane and lane.key or '\5\0', position = position } })
       return true
     end
     forgetLine(L, n)
@@ -430,7 +444,7 @@ local function lineUp(L, ready, held, watch, wake, msgs, t)
       fields[#fields + 1] = 'l' .. lane.name
     end
     if lane.position < line.position then
-      line.position = lane.position
+      line.position, line.key = lane.position, lane.key
     end
     line.tasks[#line.tasks + 1] = lane.position .. id
   end
@@ -457,7 +471,7 @@ local function lineUp(L, ready, held, watch, wake, msgs, t)
     places[#places + 1] = '@' .. line.n
   end
   page('HSET', L.lanes, new, 2)
-  local lined, open = {}, {}
+  local lined, open, left = {}, {}, {}
   for i, at in ipairs(fetch(L.lanes, places)) do
     local line = lines[names[i]]
     for _, task in ipairs(line.tasks) do
@@ -468,8 +482,8 @@ local function lineUp(L, ready, held, watch, wake, msgs, t)
       open[#open + 1] = line
     elseif string.sub(at, 1, 1) == 'o' then
       if line.position < string.sub(at, -16, -9) then -- a task has come back to the front
-        redis.call('ZREM', L.open, string.sub(at, 2))
         open[#open + 1] = line
+        left[#left + 1] = string.sub(at, 2)
       end
     elseif line.sequence ~= '' then
       local holder = holds(L, line.sequence)
@@ -484,6 +498,9 @@ local function lineUp(L, ready, held, watch, wake, msgs, t)
   end
   page('ZADD', L.lined, lined, 2)
   openLines(L, open)
+  for _, at in ipairs(left) do -- where a line stood before; only now, so that its key stays in its turn
+    leaveOpen(L, at)
+  end
   if last then
     redis.call('HSET', L.lanes, 'p', text(last))
   end
@@ -530,8 +547,10 @@ local function leaveLine(L, msgs, t)
       else
         local at = redis.call('HGET', L.lanes, '@' .. n)
         if at and string.sub(at, 1, 1) == 'o' and string.sub(at, -16, -9) ~= position then
-          redis.call('ZREM', L.open, string.sub(at, 2))
-          openLines(L, { { n = n, key = lane.key, position = position } })
+          local _, id = headOf(L, n)
+          local after = laneAt(L, lane.name, id)
+          openLines(L, { { n = n, key = after and after.key or lane.key, position = position } })
+          leaveOpen(L, string.sub(at, 2))
         end
       end
     end

@@ -67,13 +67,15 @@ local function takeLined(L, t, most, room, halt, flows)
       end
     end
     steps = steps + math.max(#turns, 1)
-    local each = alone and #turns == 1 and not turns[1].others and not low and many or 1
+    local each = alone and #turns == 1 and not turns[1].others and not low and many or 1 -- of a sequence one is taken all the same
     -- Read the heads of the lines, their messages, and what is in use of their limits.
     local ids, uses = {}, {}
     local names = fetch(L.lanes, numbers)
     for i, turn in ipairs(turns) do
       local heads = redis.call('ZRANGEBYSCORE', L.lined, turn.n, turn.n, 'LIMIT', 0, each + 1)
-      turn.heads, turn.name, turn.lane = heads, names[i], names[i] and parseLane(names[i], 1, #names[i])
+      turn.heads, turn.name = heads, names[i]
+      turn.sequence = names[i] and string.byte(names[i], 1) == 255 -- its lane is that of its head
+      turn.lane = names[i] and not turn.sequence and parseLane(names[i], 1, #names[i])
       for h = 1, math.min(#heads, each) do
         ids[#ids + 1] = string.sub(heads[h], 9)
       end
@@ -87,13 +89,16 @@ local function takeLined(L, t, most, room, halt, flows)
     -- Decide. Then write everything that was taken before lines are closed, since that reads again.
     local gone, taken, open, times, closes, empty, moved = {}, {}, {}, {}, {}, {}, {}
     for _, turn in ipairs(turns) do
-      local lane, heads, score = turn.lane, turn.heads, turn.score
+      local heads, score = turn.heads, turn.score
       local full, again
       local done = 0 -- how many heads are gone
       for h = 1, math.min(#heads, each) do
         at = at + 1
         local id, msg = ids[at], msgs[at]
         local whole = not full and msg and readable(msg) and laneOf(msg)
+        if whole and not turn.lane or whole and turn.sequence then
+          turn.lane = whole
+        end
         if full or #out >= most or size >= room then
           full = full or ''
         elseif not whole then -- the task has ended, or its message is damaged
@@ -123,6 +128,9 @@ local function takeLined(L, t, most, room, halt, flows)
             size = size + #msg
             score = score + step(L, turn.key)
             done = h
+            if turn.sequence then -- the next task waits for the end of this one
+              full = whole.sequence
+            end
           end
         end
       end
@@ -131,7 +139,7 @@ local function takeLined(L, t, most, room, halt, flows)
         times[#times + 1] = turn.key
       end
       local position = heads[done + 1] and string.sub(heads[done + 1], 1, 8)
-      if not lane or not position then
+      if not turn.name or not position then
         empty[#empty + 1] = turn
       else
         if done > 0 then
@@ -139,7 +147,7 @@ local function takeLined(L, t, most, room, halt, flows)
           turn.at = turn.key .. position .. big(tonumber(turn.n), 8)
           open[#open + 1] = { n = turn.n, key = turn.key, position = position }
         end
-        if full and full ~= '' then
+        if full and full ~= '' and turn.lane then
           closes[#closes + 1] = { turn = turn, position = position, use = full, again = again }
         end
       end
