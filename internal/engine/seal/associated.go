@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A seal covers the sealed bytes and also data that is not sealed but says where the bytes
@@ -59,7 +60,7 @@ func task(t *broker.Task) associatedData {
 		a = direction(step).text(t.Flow.Upstream)
 	}
 	a = a.id(t.ID).text(t.Name).text(t.Queue).id(t.Parent).id(t.Flow.ID).number(int64(t.Flow.Step))
-	a = a.text(t.Unique.Key).number(int64(t.Retries)).number(int64(t.Schema))
+	a = a.text(t.Unique.Key).rule(&t.Unique).number(int64(t.Retries)).number(int64(t.Schema))
 	timeout := int64(-1)
 	if t.Timeout != broker.NoTimeout { // in microseconds, as it is stored
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)
@@ -70,6 +71,19 @@ func task(t *broker.Task) associatedData {
 		a = a.number(int64(t.Slots))
 	}
 	return a
+}
+
+// rule adds the rule of a unique key, if there is one: it decides which other tasks are replaced.
+func (a associatedData) rule(u *broker.Unique) associatedData {
+	if *u == (broker.Unique{Key: u.Key}) {
+		return a
+	}
+	until := int64(0)
+	if u.UntilStart {
+		until = 1
+	}
+	// The times are in milliseconds, as they are stored.
+	return a.text("rule").number(until).number(int64(u.OnConflict)).number(int64(wire.RuleMillis(u.For))).number(int64(wire.RuleMillis(u.MaxAge)))
 }
 
 // meta adds metadata.

@@ -83,6 +83,8 @@ func TestTaskIsBound(t *testing.T) {
 			*v = &broker.Lane{Priority: 9}
 		case *uint32:
 			*v++
+		case *broker.Conflict:
+			*v++
 		case *uint64:
 			*v++
 		default:
@@ -98,10 +100,10 @@ func TestTaskIsBound(t *testing.T) {
 	}
 }
 
-// taskFields returns the fields of a task, and those of its Flow in place of that one.
+// taskFields returns the fields of a task, and those of its Flow and Unique in place of these two.
 func taskFields() (fields []reflect.StructField) {
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
-		if f.Type != reflect.TypeFor[broker.TaskFlow]() {
+		if f.Type != reflect.TypeFor[broker.TaskFlow]() && f.Type != reflect.TypeFor[broker.Unique]() {
 			fields = append(fields, f)
 			continue
 		}
