@@ -15,6 +15,7 @@ var capabilityTests = []test{
 	{"SquadIsKeptOrRefused", capabilitySquad, 0},
 	{"SquadsNeedFlows", capabilitySquadsNeedFlows, 0},
 	{"ParkIsDoneOrRefused", capabilityPark, 0},
+	{"LaneIsKeptOrRefused", capabilityLane, 0},
 }
 
 // unsupported checks that err is an *UnsupportedError about the capability. If the request was
@@ -89,6 +90,12 @@ func capabilitySquadsNeedFlows(r *rig) {
 	if squads && !flows {
 		r.Fatalf("the broker implements Squads and not Flows; a squad is a flow, so Squads needs Flows")
 	}
+}
+
+func capabilityLane(r *rig) {
+	_, has := can[broker.Lanes](r.Broker)
+	r.refusedOr(has, broker.StatePending, "Lanes", r.task(lane()))
+	r.refusedOr(has, broker.StatePending, "Lanes", r.task(lane(priority(0), using("l"), inSequence("s"))))
 }
 
 func capabilityPark(r *rig) {

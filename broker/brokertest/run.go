@@ -124,6 +124,7 @@ func groups() []group {
 		{"Follow", followTests()},
 		{"Park", parkTests()},
 		{"Halt", haltTests()},
+		{"Lane", laneTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -150,12 +151,13 @@ const (
 	needParker
 	needStarter
 	needHalter
+	needLanes
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Lanes",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -201,6 +203,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Halter); ok {
 			can |= needHalter
+		}
+		if _, ok := h.Broker.(broker.Lanes); ok {
+			can |= needLanes
 		}
 	})
 	return can

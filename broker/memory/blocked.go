@@ -68,6 +68,7 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	whole.Flow.ID, whole.Flow.Step = r.task.Flow.ID, r.task.Flow.Step
 	q.detach(r)
 	r.task = whole
+	q.relane(r)
 	q.pushBack(r)
 	return nil
 }
