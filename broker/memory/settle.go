@@ -111,9 +111,12 @@ func (sb *settleBatch) finish(r *record, s *broker.Settlement) {
 }
 
 // giveBack returns a task to the front of its queue. Of the tasks of a batch the first one
-// comes first, so each one goes behind the previous.
+// comes first, so each one goes behind the previous. A task with a lane keeps its place there.
 func (sb *settleBatch) giveBack(r *record) {
 	q := r.queue
+	if q.pushLaned(r) {
+		return
+	}
 	q.pushBehind(sb.returned[q], r)
 	if sb.returned == nil {
 		sb.returned = make(map[*queue]*record, 1)
