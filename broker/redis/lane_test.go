@@ -152,7 +152,7 @@ func TestLanesLeaveNothing(t *testing.T) {
 			case 6:
 				x.Deadline = 5 * time.Millisecond // most expire while they wait
 			case 7:
-				x.Unique = fmt.Sprint("scope/", i)
+				x.Unique.Key = fmt.Sprint("scope/", i)
 			}
 			open[x.ID] = true
 			tasks = append(tasks, x)
