@@ -18,8 +18,8 @@ import (
 // limits with task.Limit.
 //
 // The error names the limit and wraps [task.ErrInvalid], [task.ErrUnsupported] if the broker has no limits,
-// [task.ErrUnavailable] or [task.ErrClosed]. If it also wraps [task.ErrIndeterminate], the limit may be stored.
-// So are the errors of the other methods about limits, weights and sequences.
+// [task.ErrUnavailable] or [task.ErrClosed]. If it also wraps [task.ErrIndeterminate], the limit may be stored. The other methods
+// about limits, weights and sequences return the same errors.
 func (a *Arbiter) SetLimit(ctx context.Context, queue string, l limit.Limit) error {
 	def, err := l.Definition()
 	if err != nil {
