@@ -121,13 +121,14 @@
 //   - [Flows] keeps groups and pipes.
 //   - [Squads] lets tasks start together. A broker with Squads also has Flows.
 //   - [Parker] keeps a task that its minion can't run for a minion that can.
+//   - [Lanes] gives tasks priorities, limits, turns of keys, and sequences.
 //   - [Inspector] answers the questions of operators.
 //   - [Starter] tells which tasks may have killed a minion.
 //   - [Halter] keeps the members of a large flow from starting while the flow is killed.
 //   - [Follower] saves look-ups, where pushes can't be lost.
 //
-// [FlowsOf], [SquadsOf], [ParkerOf] and [InspectorOf] return the capability of a broker,
-// or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error about a
+// [FlowsOf], [SquadsOf], [ParkerOf], [LanesOf] and [InspectorOf] return the capability of a
+// broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error about a
 // missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.
 //
@@ -135,11 +136,12 @@
 // [SquadsConfig] in a ConsumerConfig, [FlowsMail] and [SquadsMail] in a Mail.
 //
 // A broker without Flows refuses a task with Flow.Blocked set, and a settlement with Submit
-// set. A broker without Squads refuses a task with Flow.Squad set. A broker without Parker
-// refuses VerbPark. [CheckTask] and [CheckSettlement] return these errors, beside those for
-// invalid values. The rest of the batch is carried out. A broker must not ignore such a
-// field: the task would run too early, or the tasks that it submits would be lost.
-// Every broker stores the other fields of TaskFlow, with or without Flows.
+// set. A broker without Squads refuses a task with Flow.Squad set. A broker without Lanes
+// refuses a task with a Lane. A broker without Parker refuses VerbPark. [CheckTask] and
+// [CheckSettlement] return these errors, beside those for invalid values. The rest of the
+// batch is carried out. A broker must not ignore such a field: the task would run too early,
+// or the tasks that it submits would be lost. Every broker stores the other fields of
+// TaskFlow, with or without Flows.
 //
 // # Implementing a broker
 //
