@@ -93,8 +93,8 @@ func laneKeys(r *rig) {
 	r.enqueue(r.batch(40, lane(fair("a")))...)
 	r.enqueue(r.batch(10, lane(fair("b")))...)
 	r.enqueue(r.batch(10, lane())...)
-	r.near(m.shares(30, ofKey), 1, map[string]int{`key "a"`: 10, `key "b"`: 10, `key ""`: 10})
-	r.near(m.shares(30, ofKey), 1, map[string]int{`key "a"`: 30, `key "b"`: 0, `key ""`: 0})
+	r.near(m.shares(24, ofKey), 2, map[string]int{`key "a"`: 8, `key "b"`: 8, `key ""`: 8})
+	r.near(m.shares(36, ofKey), 2, map[string]int{`key "a"`: 32, `key "b"`: 2, `key ""`: 2})
 	// The turns of one priority do not depend on those of another one.
 	r.enqueue(r.batch(10, lane(fair("a")))...)
 	r.enqueue(r.batch(10, lane(fair("b"), priority(6)))...)
@@ -108,7 +108,7 @@ func laneWeights(r *rig) {
 	r.enqueue(r.batch(60, lane(fair("light")))...)
 	r.enqueue(r.batch(60, lane(fair("heavy")))...)
 	r.enqueue(r.batch(60, lane())...)
-	r.near(m.shares(60, ofKey), 2, map[string]int{`key "light"`: 10, `key "heavy"`: 30, `key ""`: 20})
+	r.near(m.shares(60, ofKey), 3, map[string]int{`key "light"`: 10, `key "heavy"`: 30, `key ""`: 20})
 	r.weigh("heavy", 1) // a change has its effect at once
 	r.weigh("", 1)
 	r.weigh("light", broker.MaxWeight)
@@ -149,7 +149,7 @@ func laneAway(r *rig) {
 	r.enqueue(r.batch(60, lane(fair("busy")))...)
 	r.near(m.shares(30, ofKey), 0, map[string]int{`key "busy"`: 30})
 	r.enqueue(r.batch(20, lane(fair("back")))...)
-	r.near(m.shares(20, ofKey), 1, map[string]int{`key "busy"`: 10, `key "back"`: 10})
+	r.near(m.shares(20, ofKey), 2, map[string]int{`key "busy"`: 10, `key "back"`: 10})
 	m.shares(30, ofKey)
 	// A key whose tasks come one by one gets no more turns than a key that has many.
 	r.enqueue(r.batch(40, lane(fair("busy")))...)
@@ -207,8 +207,8 @@ func lanePlain(r *rig) {
 	r.enqueue(r.batch(30)...)
 	r.enqueue(r.batch(30, lane())...)
 	r.enqueue(r.batch(30, lane(fair("k")))...)
-	r.near(m.shares(30, ofKey), 2, map[string]int{"plain": 10, `key ""`: 10, `key "k"`: 10})
-	r.near(m.shares(60, ofKey), 2, map[string]int{"plain": 20, `key ""`: 20, `key "k"`: 20})
+	r.near(m.shares(30, ofKey), 3, map[string]int{"plain": 10, `key ""`: 10, `key "k"`: 10})
+	r.near(m.shares(60, ofKey), 3, map[string]int{"plain": 20, `key ""`: 20, `key "k"`: 20})
 	// Tasks that wait for a limit hold up no other tasks, with or without a lane.
 	r.define(broker.Limit{Name: "l", Most: 1})
 	held, waits := r.task(lane(using("l"))), r.task(lane(using("l")))
