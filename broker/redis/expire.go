@@ -139,7 +139,7 @@ func (x *expiry) look(k *keys) {
 	defer cancel()
 	left, err := x.expire(ctx, k)
 	if err != nil && x.b.ctx.Err() == nil {
-		x.b.log.Warn("redis: can't end tasks whose deadlines have passed; will try again", "queue", k.queue, "error", err)
+		x.b.logFailed(ctx, k, "end tasks whose deadlines have passed", err)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -234,7 +234,7 @@ func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	b.recoverDead(ctx, k, toStrings(item(told, 2)), now, "")
 	if toInt(item(told, 3)) == 1 {
 		if err := b.purge(ctx, k); err != nil && ctx.Err() == nil {
-			b.log.Warn("redis: can't remove the messages of cancelled tasks; will try again", "queue", k.queue, "error", err)
+			b.logFailed(ctx, k, "remove the messages of cancelled tasks", err)
 		}
 	}
 	if toInt(item(told, 4)) == 1 {
@@ -247,7 +247,7 @@ func (b *Broker) doHousekeeping(ctx context.Context, k *keys, told []any) {
 	}
 	if toInt(item(told, 7)) == 1 {
 		if err := b.abandon(ctx, k); err != nil && ctx.Err() == nil {
-			b.log.Warn("redis: can't end parked tasks whose time is over; will try again", "queue", k.queue, "error", err)
+			b.logFailed(ctx, k, "end parked tasks whose time is over", err)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func newSweep(k *keys, class string, most int) *sweep {
 // done takes the reply of a step, which tells when the class has something due next.
 func (f *sweeper) done(s *sweep) {
 	if s.err != nil && f.b.ctx.Err() == nil && !errors.Is(s.err, context.Canceled) {
-		f.b.log.Warn("redis: can't remove tasks whose retention is over; will try again", "queue", s.keys.queue, "error", s.err)
+		f.b.logFailed(f.b.ctx, s.keys, "remove tasks whose retention is over", s.err)
 	}
 	list := toList(s.reply)
 	now := time.Now()

@@ -80,6 +80,17 @@ func (c *consumer) logWrongType(ctx context.Context, k *keys, err error) {
 	c.b.log.Error(text, "queue", k.queue, "keys", c.b.wrongKeys(ctx, k, c.minion), "error", err)
 }
 
+// logFailed logs that some housekeeping of a queue has failed; what says which. It is tried again
+// and again. If a key is of the wrong type, it fails each time until somebody repairs the queue.
+func (b *Broker) logFailed(ctx context.Context, k *keys, what string, err error) {
+	if !isWrongType(err) {
+		b.log.Warn("redis: can't "+what+"; will try again", "queue", k.queue, "error", err)
+	} else if b.wrongTypes.due(k) {
+		b.log.Error("redis: can't "+what+": a key of the queue is of another type; delete or rename the key",
+			"queue", k.queue, "keys", b.wrongKeys(ctx, k, ""), "error", err)
+	}
+}
+
 // wrongKeys returns a text that lists the keys of the wrong type, among the keys of a queue
 // and those of a minion in it (unless minion is ""). It is "" if the server does not tell,
 // or if the keys were corrected meanwhile.

@@ -134,3 +134,27 @@ func TestKeyOfAnotherType(t *testing.T) {
 		}
 	})
 }
+
+// Housekeeping that fails because a key is of the wrong type is logged once, and not each time that
+// it is tried.
+func TestKeyOfAnotherTypeIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		var log lines
+		b := open(t, url, redis.Logger(slog.New(slog.NewTextHandler(&log, nil))), redis.RoundsEvery(10*time.Millisecond))
+		if err := rawClient(t, url).Set(t.Context(), keyBase("q")+"flows", "x", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		enqueue(t, b, newTask("q", func(x *broker.Task) { x.Delay, x.Deadline = time.Hour, time.Millisecond }))
+		for end := time.Now().Add(time.Minute); !strings.Contains(log.String(), "can't end tasks"); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the failure is not logged: %s", log.String())
+			}
+		}
+		time.Sleep(500 * time.Millisecond) // about 50 rounds
+		text := log.String()
+		if n := strings.Count(text, "can't end tasks"); n != 1 || !strings.Contains(text, "queue=q") || !strings.Contains(text, "flows is a string, not a hash") {
+			t.Errorf("it is logged %d times, want once, with the queue and the key: %s", n, text)
+		}
+	})
+}
