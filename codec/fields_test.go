@@ -122,11 +122,11 @@ func (z isZero) IsZero() bool { return z.N == 7 }
 // TestFieldTags checks that msgpack prefers the msgpack tag to the json tag.
 func TestFieldTags(t *testing.T) {
 	type both struct {
-		A int `msgpack:"m" json:"j"`
-		B int `msgpack:",omitempty" json:"b"`
-		C int `msgpack:"-" json:"c"`
-		D int `msgpack:"d" json:"-"`
-		E int `msgpack:"" json:"e,omitempty"`
+		A int `json:"j"           msgpack:"m"`
+		B int `json:"b"           msgpack:",omitempty"`
+		C int `json:"c"           msgpack:"-"`
+		D int `json:"-"           msgpack:"d"`
+		E int `json:"e,omitempty" msgpack:""`
 	}
 	for c, want := range map[codec.Codec]dict{
 		codec.Msgpack(): {"m": int64(1), "d": int64(3), "E": int64(0)},

@@ -164,7 +164,7 @@ func (m *Minion) serve(ctx context.Context, slots int) error {
 		m.mu.Unlock()
 		close(m.ended)
 	}()
-	return newRun(m, ctx, slots).serve()
+	return newRun(ctx, m, slots).serve()
 }
 
 func (m *Minion) begin(slots int) error {

@@ -1,3 +1,5 @@
+// Package client has what a program needs that submits thumbnails: the handles of the tasks, which
+// are generated, and the types in their signatures.
 package client
 
 import "fmt"
