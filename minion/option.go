@@ -24,7 +24,8 @@ const (
 )
 
 // Option changes a minion; see [New]. If an option is given twice, the later one counts,
-// except for [Codecs], [Isolated] and [Use], which add up. New returns an error for an
+// except for [Codecs], [Isolated] and [Use], which add up, and [AtMost] and [AtMostFrom],
+// which do so for different names. New returns an error for an
 // invalid option; it wraps [task.ErrInvalid], and names the option, its value and the
 // remedy.
 type Option interface {
@@ -35,6 +36,8 @@ type config struct {
 	queues    []string
 	weights   []int // the weights of queues; nil if their order is strict
 	retries   int
+	atMost    map[string]int // by name of a task
+	fromQueue map[string]int // by queue
 	backoff   task.Backoff
 	drain     time.Duration
 	deaths    int
@@ -62,6 +65,11 @@ func configure(opts []Option) config {
 	}
 	if cfg.queues == nil {
 		cfg.queues = []string{task.DefaultQueue}
+	}
+	for name := range cfg.fromQueue {
+		if !slices.Contains(cfg.queues, name) {
+			cfg.fail("AtMostFrom: the minion does not serve queue %s; name it in Queue, Queues or Weighted", name)
+		}
 	}
 	if cfg.backoff == nil {
 		cfg.backoff = task.Exponential(task.DefaultBackoffBase, task.DefaultBackoffCap)
@@ -142,6 +150,51 @@ func Weighted(weights map[string]int) Option {
 		}
 		c.setQueues("Weighted", names, list)
 	})
+}
+
+// AtMost bounds how many tasks with a name run at once in this minion, for example because
+// each of them needs much memory or a licence: n is 1 to [MaxSlots]. Other tasks can use all
+// other slots. It may be given for several names. The default is no limit. Run returns an
+// error if no handler is registered for the name.
+//
+// Tasks beyond the limit do not hold up the tasks behind them. A few wait in the minion, for
+// two seconds at most, so that the next one starts when one ends. The others go back to the
+// queue: they are due again after a second or two, and if that happens repeatedly, after up
+// to two minutes. Meanwhile their state is retrying, although no retry is used up, and any
+// minion may get them when they are due. So they lose their order. In a queue full of such
+// tasks, a minion looks through 1,000 of them per second for other tasks. Where the limit
+// often is reached, a queue of its own with [AtMostFrom] is better: it keeps the order, and
+// costs nothing.
+//
+// A handler that waits for another task by the submitter of its context does not count
+// meanwhile, as it lends its slot. So after its wait there may be more than n, and no further
+// one starts until there are fewer than n. A squad does not start if it would exceed the
+// limit. A heavy task, see [task.Slots], counts as one.
+func AtMost(name string, n int) Option {
+	return optionFunc(func(c *config) { c.setLimit(&c.atMost, "AtMost", "task", name, n) })
+}
+
+// AtMostFrom bounds how many tasks of a queue run at once in this minion, which serves other
+// queues as well: n is 1 to [MaxSlots]. While the limit is reached the minion takes no task
+// from the queue, so the tasks keep their order and other minions can take them. It may be
+// given for several queues, and together with [AtMost]. The default is no limit. New returns
+// an error if the minion does not serve the queue. The rules about handlers that wait, squads
+// and heavy tasks are those of AtMost.
+func AtMostFrom(queue string, n int) Option {
+	return optionFunc(func(c *config) { c.setLimit(&c.fromQueue, "AtMostFrom", "queue", queue, n) })
+}
+
+func (c *config) setLimit(limits *map[string]int, option, kind, name string, n int) {
+	if err := broker.CheckName(kind, name); err != nil {
+		c.fail("%s: %v", option, err)
+	}
+	if n < 1 || n > MaxSlots {
+		c.fail("%s(%q, %d), want 1 to %d; leave the option out for no limit", option, name, n, MaxSlots)
+	}
+	if *limits == nil {
+		*limits = make(map[string]int)
+	}
+	(*limits)[name] = n
 }
 
 // Retry is the retry policy of tasks that have none of their own: how often a task is

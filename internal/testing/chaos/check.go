@@ -41,6 +41,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	}
 	h.poison(r)
 	h.forged(r)
+	h.crowds(r)
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n

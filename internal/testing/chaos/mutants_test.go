@@ -22,6 +22,12 @@ var known = []mutant{
 		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 30)\n      msgs[i] = msg\n    end\n", "",
 	}, {
+		"a heavy task takes one slot", "minion/heavy.go",
+		"a.slot.n = int32(min(n, total))", "a.slot.n = 1", "heavy tasks in the load, and the rule about the slots of the tasks that run",
+	}, {
+		"a task of a limited name starts although its limit is reached", "minion/limit.go",
+		"case l == nil:", "case true:", "tasks with a limit in the load, and the rule about them",
+	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"string.sub(again, 1, 23)", "string.sub(msg, 1, 21) .. string.sub(again, 22, 23)", "",
 	}, {

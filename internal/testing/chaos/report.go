@@ -30,10 +30,11 @@ const (
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
 	Late         Verdict = "late"          // started or expired too late
+	Crowded      Verdict = "crowded"       // started beside too many others
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late, Crowded,
 }
 
 // perVerdict is the number of cases of each verdict in a report.
