@@ -51,7 +51,7 @@ const orphanFor = time.Minute
 
 // hasLargeRecord reports whether the record of t gets a key of its own. Two kinds of large tasks
 // stay whole: a blocked task, since its body is replaced when it is released, and a task with
-// a unique key, since that key is read from the message when the task is dropped.
+// a unique key, since a requeue reads that key from the message.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
 	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == ""
 }

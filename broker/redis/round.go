@@ -184,7 +184,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 		script: scriptVisit,
 		keys: []string{
 			k.minions, k.retention, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.state, k.dead,
-			k.unreadable, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
+			k.unreadable, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt, k.holders,
 		},
 		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}
@@ -260,13 +260,9 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 		if err != nil {
 			return err
 		}
-		list := toList(reply)
 		from = ""
-		if n, more := item(list, 0).(int64); more {
+		if n, more := reply.(int64); more {
 			from = strconv.FormatInt(n, 10)
-		}
-		if len(list) > 1 {
-			b.unlock(ctx, k, texts(list[1:]))
 		}
 		select {
 		case <-time.After(time.Since(began)): // leave half of the server's time to others

@@ -106,6 +106,7 @@ func (r *Request) clone() *Request {
 	if s := r.special; s != &ordinary {
 		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
 	}
+	c.reserve()
 	return c
 }
 
@@ -120,11 +121,15 @@ func (r *Request) With(change func(*Settings)) *Request {
 	s := r.settings.Clone()
 	change(&s)
 	c.settings = &s
+	c.reserve()
 	if r.special.parts == nil {
 		return c
 	}
-	if s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
-		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	if s.Unique.keyed() || s.Delay != 0 || !s.ETA.IsZero() {
+		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and unique keys are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	}
+	if s.Unique.OnConflict == ConflictJoin {
+		c.fail(fmt.Errorf("%s: %w", r.name, errJoined))
 	}
 	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(change) })
 	return c
@@ -263,6 +268,9 @@ func newFlow(p *parts) *Request {
 		if m == nil {
 			p.members[i] = New("", nil, nil)
 		}
+		r.checkMember(m)
 	}
+	r.checkMember(p.group.Callback)
+	r.checkMember(p.group.Finalizer)
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // A seal covers the sealed bytes and also data that is not sealed but says where the bytes
@@ -65,7 +66,16 @@ func task(t *broker.Task) associatedData {
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)
 	}
 	a = a.number(timeout).number(t.Retention.Milliseconds()).number(t.DeadFor.Milliseconds())
-	return a.meta(t.Meta)
+	a = a.meta(t.Meta)
+	if u := &t.Unique; u.UntilStart || u.OnConflict != 0 || u.For != 0 || u.MaxAge != 0 {
+		start := int64(0)
+		if u.UntilStart {
+			start = 1
+		}
+		a = a.text("unique").number(start).number(int64(u.OnConflict))
+		a = a.number(int64(wire.RuleMillis(u.For))).number(int64(wire.RuleMillis(u.MaxAge)))
+	}
+	return a
 }
 
 // meta adds metadata.

@@ -81,6 +81,8 @@ func TestTaskIsBound(t *testing.T) {
 			*v++
 		case *int8:
 			*v++
+		case *broker.Conflict:
+			*v++
 		case *uint32:
 			*v++
 		case *uint64:
@@ -98,10 +100,10 @@ func TestTaskIsBound(t *testing.T) {
 	}
 }
 
-// taskFields returns the fields of a task, and those of its Flow in place of that one.
+// taskFields returns the fields of a task, and those of its Flow and Unique in place of these.
 func taskFields() (fields []reflect.StructField) {
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
-		if f.Type != reflect.TypeFor[broker.TaskFlow]() {
+		if f.Type != reflect.TypeFor[broker.TaskFlow]() && f.Type != reflect.TypeFor[broker.Unique]() {
 			fields = append(fields, f)
 			continue
 		}

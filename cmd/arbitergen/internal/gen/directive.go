@@ -23,6 +23,9 @@ type options struct {
 	optional []optional
 	settings []setting
 	meta     []string // the keys of metadata
+	conflict string   // the value of on-conflict
+
+	uniqueArgs []string // the parameters of which the unique key is made: none is all; nil if there is no such key
 
 	at map[string]token.Pos // the position of each key; for a repeated one, of the last
 }
