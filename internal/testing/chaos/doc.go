@@ -62,6 +62,9 @@
 //
 // # The stage of TestChaos
 //
+// In runs of 12 s or more there is a queue whose first minions only take tasks and are killed
+// before they start any; see holderRole.
+//
 // Each process has its own proxies in front of all servers. They inject the faults of its
 // connections. In the long form, and with -clocks, some processes are built with a clock that is
 // hours wrong. A power failure also cuts the end off the file of a server, because a kill alone loses
@@ -88,7 +91,7 @@
 //	go test ./internal/testing/chaos -run TestSimulation -count 50 -args -seed 17
 //
 // A quarter of the seeds have only outages, of one minion after the other, like TestChaos with
-// -outages.
+// -outages. In half of these the requests hang, and in the others they fail at once.
 //
 // TestSimulationSeesBreaches uses brokers that break the contract in more than a dozen ways. It
 // fails if the checker does not find one of the breaches.
@@ -106,6 +109,6 @@
 //
 // The plan of faults depends on the seed alone, but the requests that a fault meets depend on the
 // machine. -ledgers names a folder that keeps all ledgers and the logs of minions. TestTopologies
-// is a short run on every topology. TestMutants puts known faults into a copy of the module, one at
-// a time, and fails if the checker does not find one of them.
+// is a short run on every topology. TestMutants builds the module with known faults, one at a time.
+// It fails if the checker does not find one of them, or only by other rules than the fault names.
 package chaos
