@@ -43,6 +43,10 @@ func TestMutants(t *testing.T) {
 			t.Errorf("%s: the text to change is %d times in %s, want once", m.name, n, m.file)
 			continue
 		}
+		if len(m.want) == 0 || slices.ContainsFunc(m.want, func(v Verdict) bool { return !slices.Contains(verdicts, v) }) {
+			t.Errorf("%s: the rules that must find it are %q, want at least one, and only rules of the checker", m.name, m.want)
+			continue
+		}
 		if *mutants != "all" && (*mutants == "" || !strings.Contains(m.name, *mutants)) {
 			continue
 		}
@@ -124,7 +128,7 @@ func (m mutant) runs() [][]string {
 // wanted returns those of the verdicts that the mutant must get.
 func (m mutant) wanted(found []string) []string {
 	return slices.DeleteFunc(slices.Clone(found), func(line string) bool {
-		return len(m.want) > 0 && !slices.ContainsFunc(m.want, func(v Verdict) bool { return strings.HasPrefix(line, string(v)+": ") })
+		return !slices.ContainsFunc(m.want, func(v Verdict) bool { return strings.HasPrefix(line, string(v)+": ") })
 	})
 }
 

@@ -11,8 +11,7 @@ type mutant struct {
 	// added names the addition to the suite that made it find the mutant, if it did not find it at
 	// first.
 	added string
-	// want are the rules of which one must find it. Others may find it, too. If it is nil, any rule
-	// will do.
+	// want are the rules of which one must find it. Others may find it, too.
 	want []Verdict
 	how
 }
@@ -32,8 +31,8 @@ var known = []mutant{
 		"a late settlement counts", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n",
 		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
-			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', 30)\n      msgs[i] = msg\n    end\n", "",
-		nil, how{},
+			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', HEAD - 21)\n      msgs[i] = msg\n    end\n", "",
+		[]Verdict{SettledTwice}, how{},
 	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"string.sub(again, 1, 23)", "string.sub(msg, 1, 21) .. string.sub(again, 22, 23)", "",
@@ -81,128 +80,128 @@ var known = []mutant{
 	}, {
 		"heartbeats do not renew the lease", "broker/redis/lua/beat.lua",
 		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "",
-		nil, how{},
+		[]Verdict{Unexplained}, how{},
 	}, {
 		"a dead minion's tasks are dropped", "broker/redis/lua/leave.lua",
 		"push(ready, held, watch, wake, back, true)", "", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a settlement is given up at the first error", "minion/settler.go",
 		"r.out.failed(\"settle\", err)\n\t\t}\n\t\tif len(batch) > 0",
 		"r.out.failed(\"settle\", err)\n\t\t\ts.giveUp(batch, err)\n\t\t\treturn\n\t\t}\n\t\tif len(batch) > 0", "",
-		nil, how{simulated: true},
+		[]Verdict{Lost, Unexplained}, how{simulated: true},
 	}, {
 		"arrivals are confirmed although following them has failed", "internal/engine/flow/driver.go",
 		"id, bad))\n\t\t\tcontinue\n", "id, bad))\n", "",
-		nil, how{simulated: true},
+		[]Verdict{Lost}, how{simulated: true},
 	}, {
 		"idle minions are not woken", "broker/redis/lua/push.lua",
 		"if was <= 1 and redis.call('EXISTS', watch) == 1 then", "if false then",
 		"probes of idle minions, and the rule that they start promptly",
-		nil, how{},
+		[]Verdict{Late}, how{},
 	}, {
 		"a task that is handed out is not stored any more", "broker/redis/lua/dequeue.lua",
 		"redis.call('HSET', flight, unpack(pairs))", "", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a task that a blocking move took is lost with its minion", "broker/redis/lua/leave.lua",
 		"absorb(claim, flight, odd)", "", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a retry removes the task, and then fails", "broker/redis/lua/settle.lua",
 		"local again, dues = {}, {}",
 		"if owner and #settled > 0 then\n      redis.call('HDEL', flight, unpack(settled))\n" +
 			"      if tonumber(lease) - t < 1400 then\n        return redis.error_reply('ERR no lease')\n      end\n    end\n    local again, dues = {}, {}",
 		"",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a settled task stays with its minion, and is recovered after the death of the minion", "broker/redis/lua/settle.lua",
 		"redis.call('HDEL', flight, unpack(settled))", "", "",
-		nil, how{},
+		[]Verdict{SettledTwice}, how{},
 	}, {
 		"a task that is killed while it waits is not taken out of the list of the blocking moves", "broker/redis/lua/cancel.lua",
 		"redis.call('RENAME', ready, held)", "", "",
-		nil, how{},
+		[]Verdict{AfterKill}, how{},
 	}, {
 		"a kill of a running task is not remembered", "broker/redis/lua/cancel.lua",
 		"redis.call('SADD', stop, id)", "", "",
-		nil, how{},
+		[]Verdict{AfterKill}, how{},
 	}, {
 		"an enqueue is acknowledged, whether the task was written or not", "broker/redis/lua/enqueue_plain.lua",
 		"push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.call(",
 		"pcall(push, KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.pcall(", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a repeated enqueue of a delayed task, or of a member of a group, stores it again", "broker/redis/lua/enqueue.lua",
 		"local old = known[i] or seen[id]", "local old = nil", "",
-		nil, how{},
+		[]Verdict{Unexplained, SettledTwice}, how{},
 	}, {
 		"a task that a handler sends has another id in each attempt", "internal/engine/client/child.go",
 		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))",
 		"id := broker.NewID(broker.KindTask, t.Queue, 0)", "",
-		nil, how{simulated: true},
+		[]Verdict{Unexplained}, how{simulated: true},
 	}, {
 		"tasks that are submitted with a settlement are forgotten", "broker/redis/lua/settle.lua",
 		"redis.call('HSET', outbox, unpack(notes))", "", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a callback starts when one member is missing", "internal/engine/flow/driver.go",
 		"p.Arrived() == fl.Size", "p.Arrived() >= fl.Size-1", "",
-		nil, how{simulated: true},
+		[]Verdict{OutOfOrder}, how{simulated: true},
 	}, {
 		"a group without members never begins", "internal/engine/client/flow_send.go",
 		"f.Size == 0 && !f.blocked", "f.Size < 0 && !f.blocked", "groups without members in the load",
-		nil, how{simulated: true},
+		[]Verdict{Lost}, how{simulated: true},
 	}, {
 		"the error of a pipe names a step that was canceled because another one was killed", "internal/engine/flow/outcome.go",
 		"m.State == broker.StateCanceled && p.First > step", "m.State == broker.StateUnknown && p.First > step",
 		"kills of single steps, and the rule that the member that the error names has failed or was killed",
-		nil, how{simulated: true},
+		[]Verdict{WrongEnd}, how{simulated: true},
 	}, {
 		"the end of a finalizer is not counted", "broker/redis/lua/flow_arrive.lua",
 		"others[#others + 1] = 'finalizer'", "others[#others + 1] = 'none'", "",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"a released task is released again", "broker/redis/lua/release.lua",
 		"redis.call('HDEL', later, unpack(ids))", "", "",
-		nil, how{},
+		[]Verdict{Unexplained, SettledTwice}, how{},
 	}, {
 		"a kill of a large group holds back the members of all other groups", "broker/redis/lua/halted.lua",
 		"if is then", "if true then", "kills that halt a group first",
-		nil, how{},
+		[]Verdict{Lost}, how{},
 	}, {
 		"the mark of a killed group is not kept", "broker/redis/lua/flow_mark.lua",
 		"redis.call('HSET', KEYS[1], unpack(ARGV))", "", "kills of groups in the load",
-		nil, how{},
+		[]Verdict{AfterKill}, how{},
 	}, {
 		"of two decisions about a squad the last one counts", "broker/redis/lua/flow_decide.lua",
 		"if v[1] then\n  return v[1] == ARGV[2] and 1 or 0\nend\n", "", "squads in the load",
-		nil, how{},
+		[]Verdict{InPart}, how{},
 	}, {
 		"a squad leaves a member behind", "minion/squad.go",
 		"r.starting = append(r.starting, members...)", "r.starting = append(r.starting, members[1:]...)", "squads in the load",
-		nil, how{simulated: true},
+		[]Verdict{InPart}, how{simulated: true},
 	}, {
 		"after a failover all clients still ask the dead master", "broker/redis/script.go",
 		"c.ReloadState(ctx)", "_ = c", "a time limit for tasks that are sent when all faults are over",
-		nil, how{long: true, args: []string{"-topology", "cluster"}},
+		[]Verdict{Late, Lost}, how{long: true, args: []string{"-topology", "cluster"}},
 	}, {
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
 		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
-		nil, how{long: true, args: []string{"-topology", "sentinel"}},
+		[]Verdict{Late, Lost}, how{long: true, args: []string{"-topology", "sentinel"}},
 	}, {
 		"a blocking move that the server has postponed is unblocked", "broker/redis/blocking_move.go",
 		"\t\ttx.ZRem(ctx, m.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
-		nil, how{},
+		[]Verdict{BroughtDown}, how{},
 	}, {
 		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
 		"a watch of the servers' slow logs, and the rule that no script takes 20 ms",
-		nil, how{},
+		[]Verdict{TooLong}, how{},
 	}, {
 		"a damaged message that becomes due stops its queue", "broker/redis/lua/dequeue.lua",
 		"if not msg or not readable(msg) then", "if not msg then", "records of the suite's own tasks that are damaged",
-		nil, how{long: true},
+		[]Verdict{Lost, Late}, how{long: true},
 	}, {
 		"a task that had not started is charged with the death of its minion", "broker/redis/lua/leave.lua",
 		"if math.floor(string.byte(msg, 25) / 64) % 2 == 1 then -- FlagStarted\n          strikes", "if true then\n          strikes",
@@ -223,10 +222,10 @@ var known = []mutant{
 	}, {
 		"a seal is not bound to the task's id", "internal/engine/seal/associated.go",
 		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
-		nil, how{simulated: true},
+		[]Verdict{Forged}, how{simulated: true},
 	}, {
 		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/heartbeat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
-		nil, how{long: true},
+		[]Verdict{Lost}, how{long: true},
 	},
 }

@@ -44,7 +44,7 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 		}
 		in.b.waitWhileHung(ctx)
 		if in.b.cutOff() {
-			mail = broker.Mail{Gap: true, Arrivals: mail.Arrivals}
+			mail = broker.Mail{Gap: true, Flows: mail.Flows}
 		}
 		h := in.b.now()
 		if h.Lose != nil {
