@@ -24,8 +24,8 @@ var (
 // simSeeds is the number of seeds of a simulation with a mutant.
 const simSeeds = 200
 
-// Each known mutant breaks a guarantee, and the rule of the checker that it names finds it. The test
-// takes many minutes, so it runs only with -mutants.
+// Each known mutant breaks a guarantee, and a rule that it names finds it. The test takes many
+// minutes, so it runs only with -mutants. Otherwise it checks that each mutant can be built.
 func TestMutants(t *testing.T) {
 	if *mutants == "" {
 		t.Logf("the %d mutants do not run; -args -mutants all runs them", len(known))
@@ -43,44 +43,85 @@ func TestMutants(t *testing.T) {
 			t.Errorf("%s: the text to change is %d times in %s, want once", m.name, n, m.file)
 			continue
 		}
-		if len(m.want) == 0 || slices.ContainsFunc(m.want, func(v Verdict) bool { return !slices.Contains(verdicts, v) }) {
-			t.Errorf("%s: the rules that must find it are %q, want at least one, and only rules of the checker", m.name, m.want)
-			continue
-		}
 		if *mutants != "all" && (*mutants == "" || !strings.Contains(m.name, *mutants)) {
 			continue
 		}
-		began := time.Now()
-		overlay := m.overlay(t, root, string(source))
-		var seen, others []string
-		for _, args := range m.runs() {
-			var found []string
-			ok := false
-			if found, ok = verdictsOf(t, root, overlay, args); !ok {
-				break
-			}
-			if len(found) == 0 {
-				continue
-			}
-			t.Logf("%s: %s found\n  %s", m.name, strings.Join(args, " "), strings.Join(found, "\n  "))
-			if seen = m.wanted(found); len(seen) > 0 {
-				break
-			}
-			others = append(others, found...)
+		t.Run(m.name, func(t *testing.T) { m.check(t, root, string(source)) })
+	}
+}
+
+// check fails the test if no rule that the mutant names finds it.
+func (m mutant) check(t *testing.T, root, source string) {
+	t.Helper()
+	began := time.Now()
+	overlay := m.overlay(t, root, source)
+	seen, others := m.hunt(func(args []string) []string { return verdictsOf(t, root, overlay, args) })
+	took := time.Since(began).Round(time.Second)
+	switch {
+	case len(seen) > 0:
+		t.Logf("caught %s, in %v\n  %s", m.name, took, strings.Join(seen, "\n  "))
+		if m.added != "" {
+			t.Logf("  the suite did not find it at first; added since then: %s", m.added)
 		}
-		took := time.Since(began).Round(time.Second)
-		switch {
-		case len(seen) > 0:
-			t.Logf("caught %s, in %v\n  %s", m.name, took, seen[0])
-			if m.added != "" {
-				t.Logf("  the suite did not find it at first; added since then: %s", m.added)
+	case len(others) > 0:
+		t.Errorf("MISSED %s, in %v: the rules %q did not find it, only others:\n  %s", m.name, took, m.want, strings.Join(others, "\n  "))
+	default:
+		t.Errorf("MISSED %s, in %v", m.name, took)
+	}
+}
+
+// Each mutant names the rules that must find it, and each rule has a mutant that it must find.
+func TestMutantsNameRules(t *testing.T) {
+	t.Parallel()
+	wanted := make(map[Verdict]bool)
+	for _, m := range known {
+		if len(m.want) == 0 {
+			t.Errorf("%s: no rule must find it", m.name)
+		}
+		for _, v := range m.want {
+			if !slices.Contains(verdicts, v) {
+				t.Errorf("%s: the checker has no rule %q", m.name, v)
 			}
-		case len(others) > 0:
-			t.Errorf("MISSED %s, in %v: the rules %q did not find it, only others:\n  %s", m.name, took, m.want, strings.Join(others, "\n  "))
-		default:
-			t.Errorf("MISSED %s, in %v", m.name, took)
+			wanted[v] = true
 		}
 	}
+	for _, v := range verdicts {
+		if !wanted[v] {
+			t.Errorf("no mutant names the rule %q", v)
+		}
+	}
+}
+
+// A mutant that only other rules find than those that it names is missed.
+func TestMutantOfAnotherRule(t *testing.T) {
+	t.Parallel()
+	m := mutant{want: []Verdict{Late, Lost}}
+	found := [][]string{{}, {"too long: a", "lost and found: b"}, {"unexplained: c", "lost: d", "late: e"}, {"lost: f"}}
+	runs := 0
+	seen, others := m.hunt(func([]string) []string { runs++; return found[min(runs, len(found))-1] })
+	if want := []string{"lost: d", "late: e"}; !slices.Equal(seen, want) || runs != 3 {
+		t.Errorf("%d runs found %q, want %q in the third one", runs, seen, want)
+	}
+	if want := []string{"too long: a", "lost and found: b"}; !slices.Equal(others, want) {
+		t.Errorf("other rules found %q before that, want %q", others, want)
+	}
+	seen, others = m.hunt(func([]string) []string { return found[1] })
+	if len(seen) > 0 || len(others) == 0 {
+		t.Errorf("a mutant that other rules find counts as found by %q", seen)
+	}
+}
+
+// hunt calls run with the arguments of one run after the other, until a rule that the mutant names
+// has found it. It returns what these rules have found, and what other rules found in earlier runs.
+func (m mutant) hunt(run func(args []string) []string) (seen, others []string) {
+	for _, args := range m.runs() {
+		found := run(args)
+		if seen = m.wanted(found); len(seen) > 0 {
+			break
+		}
+		others = append(others, found...)
+	}
+	return seen, others
 }
 
 // overlay writes the changed file, and a file for the flag -overlay of the go command, which then
@@ -143,8 +184,8 @@ func names(all []Verdict) []string {
 }
 
 // verdictsOf runs a test of the suite with the changed file. It returns the first case of each rule
-// that the checker reports as broken. ok is false if the run failed in another way.
-func verdictsOf(t *testing.T, root, overlay string, args []string) (found []string, ok bool) {
+// that the checker reports as broken. It fails the test if the run failed in another way.
+func verdictsOf(t *testing.T, root, overlay string, args []string) (found []string) {
 	t.Helper()
 	cmd := exec.Command("go", append([]string{
 		"test", "./internal/testing/chaos", "-overlay", overlay, "-vet=off", "-count=1", "-timeout", "10m", "-run", args[0], "-args",
@@ -152,7 +193,7 @@ func verdictsOf(t *testing.T, root, overlay string, args []string) (found []stri
 	cmd.Dir = root
 	out, err := cmd.CombinedOutput()
 	if err == nil {
-		return nil, true
+		return nil
 	}
 	seen := make(map[string]bool)
 	for _, line := range broken.FindAllStringSubmatch(string(out), -1) {
@@ -162,7 +203,8 @@ func verdictsOf(t *testing.T, root, overlay string, args []string) (found []stri
 		}
 	}
 	if len(found) == 0 {
-		t.Errorf("the suite ended without a verdict:\n%s", out)
+		t.Fatalf("the suite ended without a verdict:\n%s", out)
 	}
-	return found, len(found) > 0
+	t.Logf("%s found\n  %s", strings.Join(args, " "), strings.Join(found, "\n  "))
+	return found
 }

@@ -224,6 +224,18 @@ var known = []mutant{
 		"a = a.id(t.ID).text(t.Name)", "a = a.text(t.Name)", "a submitter that seals, and sealed tasks that are stored again as others",
 		[]Verdict{Forged}, how{simulated: true},
 	}, {
+		"a heartbeat renews the lease for less than half of its time", "broker/redis/lua/beat.lua",
+		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "redis.call('ZADD', minions, 'XX', t + math.floor(lease * 0.45), minion)", "",
+		[]Verdict{TooEarly}, how{},
+	}, {
+		"an enqueue whose reply is lost counts as refused", "broker/redis/errors.go",
+		"what, broker.ErrUnavailable, broker.ErrIndeterminate, err)", "what, broker.ErrUnavailable, broker.ErrUnavailable, err)", "",
+		[]Verdict{AfterRefusal}, how{},
+	}, {
+		"a group ends without its finalizer", "internal/engine/flow/driver.go",
+		"if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {", "if false {", "",
+		[]Verdict{NotOnce}, how{simulated: true},
+	}, {
 		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/heartbeat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
 		[]Verdict{Lost}, how{long: true},
