@@ -21,8 +21,10 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-// patience is the longest time that a test waits for an event.
-const patience = 30 * time.Second
+// patience is the longest time that a test waits for an event. It is long, because on a slow and busy
+// machine a step can take a hundred times as long as on a fast and idle one. A test that passes never
+// waits for its end.
+const patience = 2 * time.Minute
 
 // lease is the lease in tests that do not need the default.
 const lease = 2 * time.Second

@@ -21,6 +21,14 @@ var squadCount = flag.Int("squads", testform.Pick(40, 400), "how many squads rac
 // squadSenders is the number of processes that send squads.
 var squadSenders = testform.Pick(4, 8)
 
+// besideOthers lets a test run in parallel with others. In the long form so many processes send squads
+// that they leave no processor time for the tests beside them, so there the test runs alone.
+func besideOthers(t *testing.T) {
+	if !testform.Long() {
+		t.Parallel()
+	}
+}
+
 // squadMinions starts three minions with ten slots together: 4 of queue a, 3 of queue b, and 3 of both
 // queues.
 func (r *rig) squadMinions() {
@@ -108,7 +116,7 @@ func (r *rig) allFree() {
 // Several processes send squads that race for ten slots. Never more than ten members run, no squad
 // runs in part, and every squad ends.
 func TestSquadRace(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	r, _ := onServer(t)
 	if r == nil {
 		return
@@ -135,7 +143,7 @@ func TestSquadRace(t *testing.T) {
 
 // The same with squads that do not wait. Some are refused.
 func TestSquadRush(t *testing.T) {
-	t.Parallel()
+	besideOthers(t)
 	r, _ := onServer(t)
 	if r == nil {
 		return
@@ -169,7 +177,7 @@ func TestSquadsOnCluster(t *testing.T) {
 	}
 	r := newRig(t, redistest.StartCluster(t, path, 3).URL())
 	r.squadMinions()
-	a, b := r.squadSender(0, 10, 3, time.Minute), r.squadSender(1, 10, 3, time.Minute)
+	a, b := r.squadSender(0, 10, 3, patience), r.squadSender(1, 10, 3, patience)
 	if a.Wait(t) != 0 || b.Wait(t) != 0 {
 		t.Error("a process that sends squads has failed")
 	}
@@ -189,7 +197,7 @@ func TestSquadSendersKilled(t *testing.T) {
 	r := newRig(t, redistest.Start(t, path).URL())
 	r.squadMinions()
 	for i := range testform.Pick(3, 6) {
-		p := r.squadSender(i, 1000, 5, time.Minute)
+		p := r.squadSender(i, 1000, 5, patience)
 		p.WaitFor(t, "ran ") // it has sent some of its squads
 		time.Sleep(time.Duration(37*i) * time.Millisecond)
 		p.Kill()

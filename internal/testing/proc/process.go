@@ -85,8 +85,9 @@ func (p *Process) Output() string {
 	return p.output.String()
 }
 
-// patience is the longest time that a test waits for an event.
-const patience = 60 * time.Second
+// patience is the longest time that a test waits for an event. It is long enough for a slow and busy
+// machine. A test that passes never waits for its end.
+const patience = 5 * time.Minute
 
 // WaitFor waits until the process has printed a text. It fails the test if the process does not
 // print it in time.
