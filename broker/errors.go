@@ -26,8 +26,8 @@ var (
 	ErrNotFound = errors.New("not found")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Uniques] or [Inspector]. See [UnsupportedError]. It
-	// also wraps ErrInvalid and [errors.ErrUnsupported].
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Uniques] or [Inspector]. See
+	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 

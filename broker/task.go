@@ -29,7 +29,8 @@ type Task struct {
 
 	Parent   ID        // the task that submitted it; zero if none did
 	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
-	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
+	Lane     *Lane     // its priority, key, sequence and limits, see [Lanes]; nil is an ordinary task
+	Slots    uint32    // how many slots of its minion it takes while it runs, up to MaxSlots; 0 leaves it to the minion
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -42,6 +43,9 @@ const NoTimeout time.Duration = -1
 
 // MaxRetries is the largest Task.Retries.
 const MaxRetries = 10_000
+
+// MaxSlots is the largest Task.Slots.
+const MaxSlots = 1_000_000
 
 // Check reports whether the task can be enqueued within the limits. The error wraps
 // [ErrInvalid] or [ErrTooLarge] and names the task.
@@ -89,12 +93,22 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("delay of %v, the limit is %v", t.Delay, MaxDuration)
 	case t.Timeout < NoTimeout || t.Timeout > MaxDuration:
 		return bad("timeout of %v, want 0 to %v", t.Timeout, MaxDuration)
+	case t.Slots > MaxSlots:
+		return bad("%d slots, want 0 to %d", t.Slots, MaxSlots)
 	case t.Deadline > MaxDuration:
 		return bad("deadline in %v, the limit is %v", t.Deadline, MaxDuration)
 	case t.Retention < 0 || t.Retention > MaxDuration:
 		return bad("retention of %v, want 0 to %v", t.Retention, MaxDuration)
 	case t.DeadFor < 0 || t.DeadFor > MaxDuration:
 		return bad("dead-letter retention of %v, want 0 to %v", t.DeadFor, MaxDuration)
+	}
+	if t.Lane != nil {
+		if err := t.Lane.check(); err != nil {
+			return fmt.Errorf("task %s: %w: %w", t.Name, ErrInvalid, err)
+		}
+		if t.Flow.Squad {
+			return bad("a member of a squad can't have a priority, key, sequence or limit, since all members start together")
+		}
 	}
 	if wrong := t.Unique.check(t); wrong != "" {
 		return bad("%s", wrong)
@@ -166,7 +180,7 @@ type Delivery struct {
 	Retried    int           // how many retries were used
 	Recoveries int           // how many minions died while they held the task, since the last requeue
 	Strikes    int           // how many of the recoveries came after a recorded start; see [Starter]
-	Afresh     bool          // the attempt follows a failure: since the last snooze there was a retry or a requeue
+	Afresh     bool          // the attempt follows a failure: since the last snooze of a started handler there was a retry or a requeue
 	Overdue    bool          // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
 	Left       time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
 

@@ -60,6 +60,7 @@ type timed struct {
 // or nil.
 func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
+	a.setSlots()
 	if a.codec, bad = codec.ByName(d.Codec, s.r.codecs...); bad != nil {
 		bad = unfitCodec(d.Codec, bad)
 	}

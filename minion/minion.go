@@ -34,7 +34,7 @@ type Minion struct {
 }
 
 // MaxSlots is the largest number of slots of a minion.
-const MaxSlots = 1_000_000
+const MaxSlots = broker.MaxSlots
 
 type phase uint8
 
@@ -63,6 +63,11 @@ func New(b broker.Broker, opts ...Option) (*Minion, error) {
 	cfg := configure(opts)
 	if cfg.err != nil {
 		return nil, fmt.Errorf("minion: %w", cfg.err)
+	}
+	if len(cfg.limits) > 0 {
+		if _, err := broker.LanesOf(b, "minion.Limits"); err != nil {
+			return nil, fmt.Errorf("minion: %w", err)
+		}
 	}
 	m := &Minion{b: b, cfg: cfg, handlers: make(map[string]*handler), ended: make(chan struct{})}
 	m.starter, _ = b.(broker.Starter)

@@ -21,6 +21,7 @@ func TestOptionsHaveTests(t *testing.T) {
 		"Queue": "TestStrictQueues", "Queues": "TestStrictQueues", "Weighted": "TestWeightedQueues",
 		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied", "ParkFor": "TestParkFor",
 		"Logger": "TestPanicIsLogged", "Codec": "TestTaskInTask", "Codecs": "TestUnknownCodec", "Use": "TestMiddleware",
+		"Limits":   "TestDeclaredLimits",
 		"Isolated": "TestIsolatedAll", "MemoryLimit": "TestIsolatedMemory", "KillGrace": "TestIsolatedKill", "ChildTasks": "TestIsolatedReuse",
 	})
 	if err != nil {

@@ -49,6 +49,7 @@ type run struct {
 	out         outage
 	own         ownDelay
 	parked      parkedNeeds
+	heavy       sync.Map // names of tasks that take more slots than there are, and were logged
 	waiters     squad.Waiters
 	trial       trial
 	pick        picker
@@ -75,8 +76,9 @@ type run struct {
 
 	// Slots, and the attempts that wait for them.
 	slots      slots
-	prefetched prefetchQueue // attempts that wait for a worker or a slot
-	starting   []*attempt    // members of squads that may start; each has a reserved slot
+	prefetched prefetchQueue // attempts that wait for a worker or for their slots
+	starting   []*attempt    // members of squads that may start; their slots are reserved
+	offers     offers
 	gauge      gauge
 
 	// Workers.
@@ -125,6 +127,9 @@ func (r *run) serve() error {
 	defer unhook()
 	defer r.stopNow()
 	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots.total)
+	if err := r.declareLimits(); err != nil { // before the first task is taken
+		return r.finish(nil, err)
+	}
 	for {
 		s, err := r.open()
 		if s == nil {
@@ -190,7 +195,7 @@ func (r locked) changed() {
 }
 
 // drained reports whether no handler runs and nothing is left to settle.
-func (r locked) drained() bool { return r.slots.handlers() == 0 && r.unsettled == 0 }
+func (r locked) drained() bool { return r.slots.idle() && r.unsettled == 0 }
 
 // waitDrained waits until drained, for at most d or until ctx ends. It reports whether that
 // state was reached.

@@ -51,7 +51,7 @@ var targets = map[string]func(...task.Option) seen{
 		if s.Backoff != nil {
 			wait = s.Backoff(1, nil)
 		}
-		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
+		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, s.Slots, wait)}
 	},
 }
 
@@ -78,6 +78,8 @@ var optionCases = []struct {
 	{"Queue", task.Queue("fast"), task.Queue("images"), []string{onCall}},
 	{"Timeout", task.Timeout(time.Second), nil, []string{onCall, onHandler}},
 	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // overrides the timeout of the registered handler
+	{"Slots", task.Slots(4), nil, []string{onCall, onHandler}},
+	{"Slots", task.Slots(1), nil, []string{onCall, onHandler}}, // overrides the number of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
@@ -95,10 +97,17 @@ var optionCases = []struct {
 	{"Inherit", task.Inherit(), task.Detach(), []string{onCall}},
 	{"Isolated", task.Isolated(), task.InProcess(), []string{onHandler}},
 	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
+	{"Priority", task.Priority(7), task.Priority(broker.DefaultPriority), []string{onCall}},
+	{"FairKey", task.FairKey("acme"), task.NoLane(), []string{onCall}},
+	{"FairKeyFrom", task.FairKeyFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Sequence", task.Sequence("acme"), task.NoLane(), []string{onCall}},
+	{"SequenceFrom", task.SequenceFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Limit", task.Limit("mail"), task.NoLane(), []string{onCall}},
 }
 
-// otherOptions are the options that remove others, which optionCases has as undo, and Invalid, which has a test of its own.
-var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta"}
+// otherOptions are the options that remove others, which optionCases has as undo, and Invalid and the options of options, which
+// have tests of their own.
+var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta", "NoLane", "StopOnFailure", "KeyedBy", "KeyedFrom", "Costs", "CostsFrom"}
 
 // On each target an option has an effect, or is refused by an error that names it. Its effect can be
 // removed again.

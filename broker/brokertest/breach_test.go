@@ -27,6 +27,10 @@ func TestBreaches(t *testing.T) {
 		{"a submission is dropped", capabilitySubmit, func(b *memory.Broker) broker.Broker { return dropsSubmit{plain.Broker{Broker: b}} }, "want an *UnsupportedError about Flows"},
 		{"a blocked task is taken", capabilityBlocked, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
 		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"a lane is taken", capabilityLane, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"limits are ignored", laneMost, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "want none"},
+		{"sequences are ignored", sequenceOrder, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "want none"},
+		{"priorities are ignored", lanePriority, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "task 0 of 6 is"},
 		{"tasks that are given back are turned round", settleGiveBackOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "id 0 of 8 is"},
 		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after the Close of its consumer"},
 		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
@@ -88,6 +92,19 @@ func (c dropsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 		batch[i].Submit = nil
 	}
 	return c.Consumer.Settle(ctx, batch)
+}
+
+// ignoresLanes stores tasks with a lane as if they had none.
+type ignoresLanes struct{ *memory.Broker }
+
+func (b ignoresLanes) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	plain := make([]*broker.Task, len(tasks))
+	for i, t := range tasks {
+		one := *t
+		one.Lane = nil
+		plain[i] = &one
+	}
+	return b.Broker.Enqueue(ctx, plain)
 }
 
 // turnsRound settles a batch one by one, so the task that is given back last is handed out first.

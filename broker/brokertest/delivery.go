@@ -44,8 +44,8 @@ func full(r *rig) *broker.Task {
 		t.Flow.ID = broker.NewID(broker.KindGroup, "", 0)
 		t.Flow.Step = 4
 		t.Flow.Upstream = "sum"
-		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
+		t.Slots = 4
 	})
 }
 
@@ -84,9 +84,9 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
 		func(t *broker.Task) { t.Flow.ID = broker.NewID(broker.KindPipe, "", 9) },
 		func(t *broker.Task) { t.Flow.Step = 1 },
-		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
 		func(t *broker.Task) { t.Flow.Upstream = "x" },
+		func(t *broker.Task) { t.Slots = 1 },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -105,9 +105,8 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.MaxDuration, broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
 		func(t *broker.Task) { t.Flow.Step = math.MaxUint32 },
-		func(t *broker.Task) { t.Priority = math.MinInt8 },
-		func(t *broker.Task) { t.Priority = math.MaxInt8 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },
+		func(t *broker.Task) { t.Slots = broker.MaxSlots },
 		func(t *broker.Task) { t.Deadline = broker.MaxDuration },
 		func(t *broker.Task) { t.Enqueued = time.UnixMilli(1).UTC() },
 	} {

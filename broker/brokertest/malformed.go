@@ -25,7 +25,7 @@ var malformedTests = []test{
 func garbage(r *rig) [][]byte {
 	good := wire.AppendRecord(nil, r.task())
 	newer := append([]byte{wire.MaxMessageVersion + 1}, good[1:]...)
-	older := append([]byte{wire.MessageVersion - 1}, good[1:]...)
+	older := append([]byte{wire.PlainVersion - 1}, good[1:]...)
 	foreign := append([]byte{0}, good[1:]...)
 	return [][]byte{
 		newer, older, foreign, {0xff}, {'x', 'y', 'z'}, []byte(`{"class":"Job","args":[1]}`),

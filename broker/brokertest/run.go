@@ -124,6 +124,7 @@ func groups() []group {
 		{"Follow", followTests()},
 		{"Park", parkTests()},
 		{"Halt", haltTests()},
+		{"Lane", laneTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -151,12 +152,13 @@ const (
 	needStarter
 	needHalter
 	needUniques
+	needLanes
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -205,6 +207,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Uniques); ok {
 			can |= needUniques
+		}
+		if _, ok := h.Broker.(broker.Lanes); ok {
+			can |= needLanes
 		}
 	})
 	return can

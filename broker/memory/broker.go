@@ -11,7 +11,7 @@ import (
 
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
-// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Follower], [broker.Starter] and
+// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Lanes], [broker.Follower], [broker.Starter] and
 // [broker.Halter]. Its methods may be called concurrently. Programs that only send and run
 // tasks call few of them: Close, and those of the Inspector.
 type Broker struct {

@@ -60,6 +60,16 @@ package memory
 //	park.go          the consumer can't run it, and another one may
 //	abandon.go       nobody could run a parked task in time
 //
+// Priorities, limits, fairness and sequences:
+//
+//	lanes.go         tasks with lanes, and the order of the hand-out
+//	lane_class.go    tasks that need the same, and the turns of keys
+//	lane_pool.go     whose turn it is
+//	lane_limit.go    definitions, what is in use, and what waits for it
+//	lane_sequence.go one task after the other
+//	lane_methods.go  the methods for it
+//	ranked.go        a heap
+//
 // Results, and the state of the broker for callers:
 //
 //	lookup.go        the status of a task

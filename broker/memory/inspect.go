@@ -23,8 +23,12 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	b.queues.Range(func(_, v any) bool {
 		q := v.(*queue)
 		q.lock(now)
+		pending := q.pending.Len()
+		if q.lanes != nil {
+			pending += q.lanes.waiting
+		}
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.pending.Len(), Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
+			Name: q.name, Pending: pending, Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
 			Parked: q.parked.n, Dead: q.dead.Len(),
 		})
 		q.unlock()

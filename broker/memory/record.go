@@ -38,6 +38,7 @@ type record struct {
 	deadline    moment          // never if it has none
 	seq         uint64          // the order among equal times, and among dead letters
 	holding     *holding        // the owner while it runs
+	lane        *laned          // nil if the task has no lane
 	task        *broker.Task    // nil once the task is over
 	outcome     *broker.Outcome // of a dead letter
 	idUntil     instant         // when the id may be used again; set for a dead letter

@@ -74,7 +74,7 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 	switch {
 	case h == nil, c.ended.Load():
 		return nil, false
-	case r.state == broker.StateBlocked && !r.behind && !q.halted(r):
+	case r.state == broker.StateBlocked && !r.behind && !q.halted(r) && r.lane == nil: // a task with a lane is no member of a squad
 		q.detach(r)
 		q.setOwner(r, h)
 		if c.cfg.Squads.OnAssign == nil {

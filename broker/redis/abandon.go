@@ -162,6 +162,7 @@ func (b *Broker) endAbandoned(ctx context.Context, k *keys, of keptFor, tasks []
 		k.minions, k.due, k.scheduled, k.parked, k.needs, k.state, k.dead, k.unique, k.retention, k.ended(of.class),
 		k.about, k.deadlines, k.flows, k.outbox,
 	}
+	names = append(names, k.lanes...)
 	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes}
 	for i := range tasks {
 		t := &tasks[i]

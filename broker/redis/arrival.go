@@ -300,7 +300,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		if !ok || len(positions[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)
 			open[k], sizes[k] = n, 0
-			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.checked, k.due, k.scheduled, k.watch}, args: []any{k.wake}})
+			calls = append(calls, &call{script: scriptRelease, keys: append([]string{k.ready, k.checked, k.due, k.scheduled, k.watch}, k.lanes...), args: []any{k.wake}})
 			positions = append(positions, nil)
 		}
 		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))

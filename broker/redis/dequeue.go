@@ -363,7 +363,8 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		asked := time.Now()
 		reply, err := askOr(ctx, func() ([]string, error) {
 			return scriptDequeue.texts(ctx, c.b,
-				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows},
+				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows,
+					k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8]},
 				c.minion, k.wake, most, broker.MaxBatchBytes)
 		}, func([]string, error) { c.distrust() })
 		if err != nil {
@@ -433,7 +434,7 @@ func (c *consumer) setAside(ctx context.Context, k *keys, flight string, ids []s
 // legible reports whether the head of a message can be read, by the same rules as
 // readable.lua.
 func legible(msg string) bool {
-	return len(msg) >= wire.HeadSize && msg[0] >= wire.MessageVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
+	return len(msg) >= wire.HeadSize && msg[0] >= wire.PlainVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
 }
 
 // adopt returns tasks that the consumer holds as the server sees it, but has not received,

@@ -107,7 +107,7 @@ type destination struct {
 // ordinary reports whether a task is ready at once and needs no key but the ready list and the
 // state hash.
 func ordinary(t *broker.Task) bool {
-	return t.Delay <= 0 && t.Deadline == 0 && t.Unique.Key == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked
+	return t.Delay <= 0 && t.Deadline == 0 && t.Unique.Key == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked && t.Lane == nil
 }
 
 // part is the tasks that one run of an enqueue script stores. They are either all plain, which
@@ -221,6 +221,7 @@ func (p *part) call() *call {
 	} else {
 		c.script = scriptEnqueue
 		c.keys = []string{k.ready, k.checked, k.state, k.due, k.scheduled, k.unique, k.meta, k.watch, k.flows, k.deadlines}
+		c.keys = append(c.keys, k.lanes...)
 		c.args = append(args, p.other...)
 	}
 	for _, s := range before {

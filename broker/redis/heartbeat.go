@@ -121,7 +121,7 @@ func (c *consumer) renewLeases(ctx context.Context, load broker.Load) (info []by
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
+			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines, k.lanes[lanesOpening])
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptHeartbeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -427,7 +427,9 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs},
+			append([]string{
+				k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs, k.scheduled,
+			}, k.lanes...),
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, taken, err

@@ -64,8 +64,10 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	checked, canceled := pipe.LLen(ctx, k.checked), pipe.SCard(ctx, k.canceled)
+	alone := pipe.LIndex(ctx, k.checked, 0)
 	due, dead, unreadable := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.unreadable)
 	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
+	lined := pipe.ZCard(ctx, k.lanes[lanesLined])
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
@@ -74,7 +76,10 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	if head.Val() == "!" { // a token
 		info.Pending--
 	}
-	if halt.Val() > 0 && checked.Val() > 0 { // while a flow is halted, the list of checked messages has a token, too
+	info.Pending += int(lined.Val())
+	// While a flow is halted or tasks are in line, the list of checked messages has a token, too. It
+	// may stay alone for a moment after that.
+	if (halt.Val() > 0 || lined.Val() > 0 || alone.Val() == "!") && checked.Val() > 0 {
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val()) // parked tasks are in both sets
@@ -316,7 +321,8 @@ type letter struct {
 // or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
-	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines}
+	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines, k.scheduled}
+	names = append(names, k.lanes...)
 	args := []any{k.wake}
 	for _, l := range letters {
 		names = append(names, k.record(l.id))

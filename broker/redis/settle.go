@@ -216,6 +216,7 @@ type settling struct {
 	largeKeys []string // the keys of large records
 	parks     bool     // a task is parked
 	limited   bool     // a task has a deadline
+	laned     bool     // a task has a lane
 	about     bool     // the hash about may have to change, see described
 	count     int      // of settlements
 	size      int      // of the arguments in bytes, about
@@ -299,6 +300,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		outcome = &canceled
 	}
 	st.limited = st.limited || d.Left != broker.NoDeadline
+	st.laned = st.laned || d.Lane != nil
 	// The arrangement puts settlements of blocks first, so runs describe the first tasks of the
 	// group, and the other tasks have no entry in it.
 	if inBlock(s) {
@@ -474,6 +476,9 @@ func (st *settling) call(minion, inboxes string) *call {
 	}
 	if st.limited {
 		keys, optional = append(keys, k.deadlines), optional+"d"
+	}
+	if st.laned {
+		keys, optional = append(keys, k.lanes...), optional+"l"
 	}
 	args[3] = optional
 	return &call{script: scriptSettle, keys: keys, args: args}

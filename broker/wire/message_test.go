@@ -29,7 +29,7 @@ func fullTask() *broker.Task {
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
 		Unique: broker.Unique{Key: "only one"}, Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
-		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
+		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
 
@@ -40,9 +40,24 @@ func smallTask() *broker.Task {
 	}
 }
 
+func heavyTask() *broker.Task {
+	t := smallTask()
+	t.Slots = 4
+	return t
+}
+
 func squadTask() *broker.Task {
 	t := smallTask()
 	t.Flow.ID, t.Flow.Blocked, t.Flow.Squad = fixedID(97), true, true
+	return t
+}
+
+func lanedTask() *broker.Task {
+	t := smallTask()
+	t.Lane = &broker.Lane{
+		Priority: 9, Key: "tenant 1", Sequence: "order 7", StopOnFailure: true,
+		Limits: []broker.Charge{{Limit: "render", Cost: 1}, {Limit: "mail", Key: "tenant 1", Cost: 70000}},
+	}
 	return t
 }
 
@@ -96,7 +111,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_replacing": replacingTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask(), "task_replacing": replacingTask(), "task_heavy": heavyTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {
@@ -128,20 +143,23 @@ func TestGoldenRecords(t *testing.T) {
 }
 
 func TestBrokenRecords(t *testing.T) {
-	record := AppendRecord(nil, fullTask())
-	for n := range record {
-		var d broker.Delivery
-		if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, broker.ErrMalformed) {
-			t.Errorf("cut after %d bytes: %v", n, err)
-		} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
-			t.Errorf("cut after %d bytes: id %v", n, d.ID)
+	for _, task := range []*broker.Task{fullTask(), lanedTask()} {
+		record := AppendRecord(nil, task)
+		for n := range record {
+			var d broker.Delivery
+			if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, broker.ErrMalformed) {
+				t.Errorf("cut after %d bytes: %v", n, err)
+			} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
+				t.Errorf("cut after %d bytes: id %v", n, d.ID)
+			}
 		}
 	}
+	record := AppendRecord(nil, fullTask())
 	var d broker.Delivery
 	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, broker.ErrMalformed) {
 		t.Errorf("trailing byte: %v", err)
 	}
-	record[0]++
+	record[0] = MessageVersion + 1
 	d = broker.Delivery{}
 	if err := ParseRecord(&d, record, 0); !errors.Is(err, broker.ErrVersion) || d.ID != fixedID(1) || d.Version != MessageVersion+1 || d.Attempt != 1 {
 		t.Errorf("newer version: %+v, %v", d, err)

@@ -104,13 +104,13 @@ func (c chance) task() *broker.Task {
 		func() { t.Parent = c.id() },
 		func() { t.Flow.ID = c.id() },
 		func() { t.Flow.Step = uint32(c.number()) },
-		func() { t.Priority = int8(c.number()) },
 		func() { t.Schema = uint64(c.number()) },
 		func() { t.Flow.Upstream = c.text() },
 		func() { t.Unique.UntilStart = true },
 		func() { t.Unique.OnConflict = broker.Conflict(c.number()) },
 		func() { t.Unique.For = time.Duration(c.number()) },
 		func() { t.Unique.MaxAge = time.Duration(c.number()) },
+		func() { t.Slots = uint32(c.number()) },
 	} {
 		if c.one(3) {
 			set()

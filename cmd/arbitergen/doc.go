@@ -32,6 +32,7 @@
 //	delay=DURATION      a call is due that long after it was sent
 //	within=DURATION     a call expires that long after it was sent
 //	timeout=DURATION    the limit of one attempt, such as 30s
+//	slots=NUMBER        how many slots of its minion it takes while it runs
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
 //	backoff=constant:DURATION or exponential:BASE..LIMIT
 //	                    the wait before a retry, as in exponential:1s..10m
@@ -40,6 +41,13 @@
 //	                    how long a call that has failed for good is kept
 //	unique=KEY          a second call is refused while one is queued or running
 //	unique-in=SCOPE:KEY the same, for all tasks that name the scope
+//	priority=NUMBER     0 to 9; a higher one is handed out first
+//	fair=ARGUMENT       calls take turns by the value of that argument
+//	sequence=ARGUMENT   calls with the same value run one after the other
+//	on-failure=stop     the sequence halts if a call of it fails for good
+//	limit=NAME          it counts for the limit with that name
+//	key=ARGUMENT        each value is counted on its own, in the limit before
+//	cost=ARGUMENT       how much of the limit before it uses, an integer
 //	meta=KEY:VALUE      metadata that travels with its calls
 //	isolated            each attempt runs in a process of its own
 //	inherit             its calls end with the running task that sent them
@@ -49,9 +57,24 @@
 //	default=PARAMETER:VALUE
 //	                    a call may omit it; its value is then VALUE
 //
-// The keys meta, optional and default can be repeated. A word with spaces is quoted as a whole: "meta=team:mail and
+// The keys meta, optional and default can be repeated, and so can limit, each with a key and a cost of its own. A word with spaces is quoted as a whole: "meta=team:mail and
 // more". Each key from queue to inherit is an option of package task, whose documentation has its limits and its
-// default. The options ETA and Deadline are points in time. They are for single calls, and have no key.
+// default; on-failure, key and cost are parts of the options Sequence and Limit. The options ETA and Deadline are points in time.
+// They are for single calls, and have no key.
+//
+// # Arguments as keys
+//
+// The keys fair, sequence, key and cost name an argument: a parameter, or a field of a parameter:
+//
+//	//arbiter:task queue=mails fair=order.Tenant limit=smtp limit=tenant key=order.Tenant cost=copies
+//	func Send(ctx context.Context, order Order, copies int) error
+//
+// Each call is counted for two limits here. All of smtp costs 1; of tenant, each value of order.Tenant is counted on its own, and a
+// call costs as much as copies says. A key and a cost belong to the limit before them. Package limit makes the definitions of limits.
+//
+// The argument of a key is a string, an integer, a bool, or a type with a method String. The argument of a cost is an integer. An
+// empty key, or a cost below 1, is an error of the call. The parameter for the result of the step before can't be named, since its
+// value is not known when the call is sent. Fields behind pointers can't be named either.
 //
 // # Optional parameters
 //

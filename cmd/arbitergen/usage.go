@@ -21,6 +21,7 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     delay=DURATION      a call is due that long after it was sent
     within=DURATION     a call expires that long after it was sent
     timeout=DURATION    the limit of one attempt, such as 30s
+    slots=NUMBER        how many slots of its minion it takes while it runs
     retries=NUMBER      how often it is run again after an error
     backoff=constant:DURATION
     backoff=exponential:BASE..LIMIT
@@ -30,6 +31,13 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
                         how long a call that has failed for good is kept
     unique=KEY          a second call is refused while one is queued or running
     unique-in=SCOPE:KEY the same, for all tasks that name the scope
+    priority=NUMBER     0 to 9, a higher one is handed out first; default 5
+    fair=ARGUMENT       calls take turns by the value of that argument
+    sequence=ARGUMENT   calls with the same value run one after the other
+    on-failure=stop     the sequence halts if a call of it fails for good
+    limit=NAME          it counts for that limit; may be repeated
+    key=ARGUMENT        each value is counted on its own, in the limit before
+    cost=ARGUMENT       how much of the limit before it uses, an integer
     meta=KEY:VALUE      metadata that travels with its calls; may be repeated
     isolated            each attempt runs in a process of its own
     inherit             its calls end with the running task that sent them
@@ -37,6 +45,8 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     optional=PARAMETER  a call may omit it; its value is then the zero value
     default=PARAMETER:VALUE
                         a call may omit it; its value is then VALUE
+
+An ARGUMENT is a parameter, or a field of one such as order.Tenant.
 
 Packages are named as for go build; the default is the current folder.
 

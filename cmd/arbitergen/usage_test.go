@@ -49,7 +49,7 @@ func TestKeysAreDocumented(t *testing.T) {
 	}
 	for what, keys := range map[string][]string{
 		"usage":  keysIn(t, usage, "Keys of the comment, all optional:\n", "Packages are named"),
-		"doc.go": keysIn(t, file.Doc.Text(), "# Keys\n", "The keys meta, optional and default can be repeated."),
+		"doc.go": keysIn(t, file.Doc.Text(), "# Keys\n", "The keys meta, optional and default can be repeated,"),
 	} {
 		if want := gen.Keys(); !slices.Equal(keys, want) {
 			t.Errorf("%s lists the keys\n%s\nwant\n%s", what, strings.Join(keys, "\n"), strings.Join(want, "\n"))

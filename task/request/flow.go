@@ -121,6 +121,9 @@ func (r *Request) With(change func(*Settings)) *Request {
 	change(&s)
 	c.settings = &s
 	if r.special.parts == nil {
+		if s.Lane != nil {
+			c.settings = s.ForArgs(r.Args())
+		}
 		return c
 	}
 	if s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {

@@ -85,7 +85,7 @@ func (t *typed[Args]) encodes() any { return &t.args }
 // a [codec.Arguments]. The request keeps the settings: do not change them later. Nil settings are those
 // of [Default].
 func New(name string, args any, s *Settings) *Request {
-	req := &Request{name: name, args: untyped{args}, settings: cmp.Or(s, noOptions), special: &ordinary}
+	req := &Request{name: name, args: untyped{args}, settings: cmp.Or(s, noOptions).ForArgs(args), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
 	return req
 }
@@ -95,7 +95,11 @@ func New(name string, args any, s *Settings) *Request {
 func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
 	b := &bound[Args]{args: typed[Args]{args}}
 	req := &b.Request
-	req.name, req.args, req.settings, req.special = name, &b.args, cmp.Or(s, noOptions), &ordinary
+	s = cmp.Or(s, noOptions)
+	if s.Lane != nil {
+		s = s.ForArgs(args)
+	}
+	req.name, req.args, req.settings, req.special = name, &b.args, s, &ordinary
 	req.fail(err)
 	if name == "" {
 		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
@@ -104,10 +108,11 @@ func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
 }
 
 // Step returns the request of a step: like [Bind], with arguments by name that lack the parameter
-// param. It gets the result of the call before.
+// param. It gets the result of the call before. If a key of the settings depends on the arguments, the
+// caller has filled it in with [Settings.ForArgs].
 func Step(name string, s *Settings, err error, param string, others map[string]any) *Request {
 	req := &Request{
-		name: name, args: untyped{codec.Arguments{Named: others}}, settings: cmp.Or(s, noOptions),
+		name: name, args: untyped{codec.Arguments{Named: others}}, settings: cmp.Or(s, noOptions).ForArgs(codec.Arguments{Named: others}),
 		special: &special{err: err, upstream: param},
 	}
 	if _, bound := others[param]; bound {
@@ -221,7 +226,7 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.I
 	switch again = !r.id.IsZero(); {
 	case again:
 	case newID == nil:
-		r.id = broker.NewTaskID(draft.Queue, draft.Unique.Key)
+		r.id = draft.NewID()
 	default:
 		r.id = newID(draft)
 	}

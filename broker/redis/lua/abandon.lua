@@ -3,7 +3,7 @@
 -- The script ends a task only if it still waits as it was read; others stay as they are.
 --
 -- KEYS  1 minions  2 due  3 later  4 parked  5 needs  6 state  7 dead  8 unique  9 keep
---       10 list of the class  11 about  12 deadlines  13 flows  14 outbox, then the key of
+--       10 list of the class  11 about  12 deadlines  13 flows  14 outbox  15-23 the keys of lanes, then the key of
 --       each task's record, which exists only for large ones
 -- ARGV  1 ms for which their time must have been over  2 name of the class  3 ms for which
 --       the outcome can be read  4 ms until the task is swept  5 prefix of inbox channels,
@@ -41,7 +41,7 @@ for i, id in ipairs(asked) do
     msg and readable(msg) and isParked(string.byte(msg, 25)) and string.sub(msg, 18, 21) == ARGV[at + 1] and
     over and scoreOf(over) <= t - tonumber(ARGV[1]) then
     seen[id] = true
-    items[#items + 1] = { id = id, msg = msg, origin = states[i], outcome = ARGV[at + 2], key = ARGV[at + 3], record = KEYS[14 + i] }
+    items[#items + 1] = { id = id, msg = msg, origin = states[i], outcome = ARGV[at + 2], key = ARGV[at + 3], record = KEYS[23 + i] }
   end
 end
 if #items == 0 then
@@ -98,4 +98,11 @@ end
 unpark(parked, needs, ids)
 redis.call('HDEL', later, unpack(ids))
 redis.call('ZREM', due, unpack(ids))
+local lined = {}
+for _, item in ipairs(items) do
+  if laneOf(item.msg) then
+    lined[#lined + 1] = item.msg
+  end
+end
+endSequence(laneKeys(15, later), lined, true)
 return { #items, arrivals }

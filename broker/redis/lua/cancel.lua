@@ -8,7 +8,7 @@
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the retention class  11 watch  12 flows  13 outbox  14 about
---       15 parked  16 needs  17 deadlines, then flight and claim of each minion of ARGV, then
+--       15 parked  16 needs  17 deadlines  18-26 the keys of lanes, then flight and claim of each minion of ARGV, then
 --       the record of each id, which exists only for large ones
 -- ARGV  1 number of minions, then their ids, then: name of the class, ms for which the outcome
 --       can be read, ms until it is swept, wake channel, prefix of inbox channels, prefix of
@@ -24,7 +24,7 @@
 local state, due, later, gone, stop, ready, held, minions, keep, list, watch, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local about, deadlines = KEYS[14], KEYS[17]
-local spare = 17 -- number of keys before those of the minions
+local spare = 26 -- number of keys before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -72,6 +72,7 @@ local tombs, asleep, news, posts = {}, {}, {}, {} -- ids in a list; ids in later
 local tail = big(t + readms, 6) .. big(0, 4) .. outcome
 local NOBODY = string.rep('\0', 16)
 local seen = {} -- ids to be removed from deadlines
+local lined = {} -- messages with a lane
 for i = at, #ARGV do
   local id = ARGV[i]
   local s = states[id]
@@ -96,6 +97,9 @@ for i = at, #ARGV do
       end
       if isParked(string.byte(msg, 25)) then
         unparked[#unparked + 1] = id
+      end
+      if not by and readable(msg) and laneOf(msg) then
+        lined[#lined + 1] = msg
       end
     end
     if by then
@@ -126,6 +130,12 @@ for i = at, #ARGV do
     end
   end
   verdicts[#verdicts + 1] = verdict
+end
+if #lined > 0 then
+  local L = laneKeys(18, later)
+  leaveLine(L, lined, t)
+  endSequence(L, lined, becomes == 9)
+  nudge(ready, watch, wake)
 end
 if #tombs > 0 then
   -- Their messages are in the list: leave tombstones, and have the list checked.

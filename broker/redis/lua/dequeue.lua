@@ -1,9 +1,10 @@
 -- dequeue moves scheduled tasks whose time has come to the end of their queue, and then hands
 -- messages of the queue to a minion. It takes them from ready; or from held, if that exists, and
--- then it drops those that were cancelled and keeps back members of halted flows (see push.lua).
+-- then it drops those that were cancelled and keeps back members of halted flows (see push.lua),
+-- and also takes tasks from lines (see lane.lua).
 --
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
---       9 watch  10 parked  11 needs  12 halt  13 flows
+--       9 watch  10 parked  11 needs  12 halt  13 flows  14-22 the keys of lanes
 -- ARGV  1 minion  2 wake channel  3 how many messages at most  4 about how many bytes at most
 -- Returns false if the minion is not registered, else a flat list, which the client reads with
 -- fewer allocations: the server's time, when the next task is due ('' if none is), whether more
@@ -34,10 +35,11 @@ while moved < 1000 and bytes < 1048576 do
   if #ids == 0 then
     break
   end
-  local msgs, strange, overdue = {}, {}, {}
+  local msgs, strange, overdue, lined, moves = {}, {}, {}, {}, {}
   for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
     if not msg or not readable(msg) then
       strange[#strange + 1] = msg or ids[i] -- an id without a message goes to odd as it is
+      moves[#moves + 1] = ids[i]
     else
       local flags = string.byte(msg, 25)
       if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked: its time as a blocked task is over
@@ -46,16 +48,28 @@ while moved < 1000 and bytes < 1048576 do
       if isParked(flags) then -- it keeps FlagParked, so that the minion learns that its parked time is over
         overdue[#overdue + 1] = ids[i]
       end
-      msgs[#msgs + 1] = msg
+      if laneOf(msg) then
+        lined[#lined + 1] = msg
+      else
+        msgs[#msgs + 1] = msg
+        moves[#moves + 1] = ids[i]
+      end
       bytes = bytes + #msg
     end
+  end
+  if #lined > 0 then
+    lineUp(laneKeys(14, later), ready, held, watch, wake, lined, t)
   end
   push(ready, held, watch, wake, msgs, false)
   if #strange > 0 then
     redis.call('RPUSH', odd, unpack(strange))
   end
   redis.call('ZREM', due, unpack(ids))
-  redis.call('HDEL', later, unpack(ids))
+  if #lined == 0 then
+    redis.call('HDEL', later, unpack(ids))
+  elseif #moves > 0 then
+    redis.call('HDEL', later, unpack(moves))
+  end
   if #overdue > 0 then
     noteOverdue(KEYS[11])
     unpark(KEYS[10], KEYS[11], overdue)
@@ -70,6 +84,26 @@ local out, dropped, n = { 0, 0, 0, 0 }, {}, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
 local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
+local lining = careful and redis.call('EXISTS', KEYS[15]) == 1
+local L, open = lining and laneKeys(14, later), false
+
+-- handOut takes up to so many tasks from lines. open then says whether others may be handed out.
+local function handOut(many)
+  local msgs, owned, size
+  msgs, owned, size, open = takeLined(L, t, many, room, KEYS[12], KEYS[13])
+  if #msgs > 0 then
+    redis.call('HSET', flight, unpack(owned))
+  end
+  for _, msg in ipairs(msgs) do
+    n = n + 1
+    out[4 + n] = msg
+  end
+  room = room - size
+end
+if lining then
+  handOut(lineShare(L, most, redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!'))
+end
+
 local looked, left, put = 0, true, 0
 batch = careful and 8 or 64
 while n < most and room > 0 and looked < 2000 and put < 1048576 do
@@ -151,7 +185,17 @@ end
 if left then
   left = redis.call('EXISTS', from) == 1
 end
-if halting then -- held must keep its own token: see push.lua
+if open and n < most and room > 0 then
+  handOut(most - n) -- there are fewer other tasks than their share
+end
+if lining and redis.call('EXISTS', KEYS[15]) == 0 then
+  lining = false -- the last task in line is gone, and held needs no token of its own any more
+  if not halting and redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' then
+    redis.call('DEL', held)
+    left = false
+  end
+end
+if halting or lining then -- held must keep its own token: see push.lua
   local there = left
   left = left and (redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!')
   if token or not there then
@@ -159,13 +203,21 @@ if halting then -- held must keep its own token: see push.lua
   end
 end
 if careful then
-  if left then
-    nudge(ready, watch, wake) -- the next minion goes on, until held is empty
-  else
+  if left or open then
+    nudge(ready, watch, wake) -- the next minion goes on, until held is empty and no line is open
+  end
+  if not left then
     redis.call('UNLINK', gone) -- not DEL, since it may be large
   end
 end
-out[1], out[2], out[3], out[4] = t, head[2] or '', left and 1 or 0, n
+local soon = head[2]
+if lining then -- a line that waits for a time is like a scheduled task
+  local first = redis.call('ZRANGE', KEYS[19], 0, 0, 'WITHSCORES')[2]
+  if first and not (soon and scoreOf(soon) < scoreOf(first)) then
+    soon = first
+  end
+end
+out[1], out[2], out[3], out[4] = t, soon or '', (left or open) and 1 or 0, n
 for i = 1, #dropped do
   out[4 + n + i] = dropped[i]
 end

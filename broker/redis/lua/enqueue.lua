@@ -2,8 +2,8 @@
 -- since that is a repeated call, and refuses one whose id is known with other content.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows  10 deadlines, then the record of each large task, then about if a task has
---       metadata
+--       9 flows  10 deadlines  11-19 the keys of lanes, then the record of each large task, then
+--       about if a task has metadata
 -- ARGV  1 wake channel  2 number of plain messages, which are ready at once and have nothing
 --       below; then these messages; then for each other task: message, delay in ms, ms to its
 --       deadline (0 is none, -1 is one that has passed), unique key ('' is none), flow and
@@ -42,7 +42,8 @@ local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
-local large = 10
+local large = 19
+local lined = {} -- messages with a lane that are ready
 local seen = {}  -- id -> the state that this call adds
 local fresh = {} -- by index, whether this call stores it
 local locks = {} -- unique key -> id, of the tasks of this call
@@ -125,6 +126,8 @@ for i = 1, total do
       if delay > 0 or blocked then
         laters[#laters + 1] = id
         laters[#laters + 1] = msg
+      elseif laneOf(msg) then
+        lined[#lined + 1] = msg
       else
         msgs[#msgs + 1] = msg
       end
@@ -156,6 +159,9 @@ if #dues > 0 then
   end
 end
 push(ready, held, watch, wake, msgs, false)
+if #lined > 0 then
+  lineUp(laneKeys(11, later), ready, held, watch, wake, lined, t or now())
+end
 if #states > 0 then
   redis.call('HSET', state, unpack(states))
   mark(state, new, OWN)

@@ -1,7 +1,7 @@
 -- release makes blocked tasks pending. The head of a message, with id and counts, stays as it
 -- is, and the body is replaced by that of the new message, which has the arguments.
 --
--- KEYS  1 ready  2 held  3 due  4 later  5 watch
+-- KEYS  1 ready  2 held  3 due  4 later  5 watch  6-14 the keys of lanes
 -- ARGV  1 wake channel, then for each task its id and its new message
 -- Returns how many were released. The others are not blocked (any more).
 
@@ -26,8 +26,13 @@ for i = 2, #ARGV, 2 do
   end
 end
 if #ids > 0 then
+  local lined
+  msgs, lined = split(msgs)
   push(ready, held, watch, ARGV[1], msgs, false)
   redis.call('ZREM', due, unpack(ids))
   redis.call('HDEL', later, unpack(ids))
+  if #lined > 0 then
+    lineUp(laneKeys(6, later), ready, held, watch, ARGV[1], lined, now())
+  end
 end
 return #ids

@@ -3,9 +3,9 @@
 -- takes the key again; if another task has it, the letter stays dead. The key is in the body of
 -- the message, which scripts do not read, so the caller has to read it and call again.
 --
--- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique  7 deadlines, then the record of
---       each id, which exists only for large ones, then the set of excused attempts of each
---       id (see excuse.lua)
+-- KEYS  1 dead  2 state  3 ready  4 held  5 watch  6 unique  7 deadlines  8 later  9-17 the keys
+--       of lanes, then the record of each id, which exists only for large ones, then the set of
+--       excused attempts of each id (see excuse.lua)
 -- ARGV  1 wake channel, then for each letter its id and its unique key ('' if it has none,
 --       or if the caller does not know it)
 -- Returns a list with an element for each id; only for the first ids if there is much to read:
@@ -25,7 +25,7 @@ while at <= #ARGV and bytes < 1048576 do
   local msg = redis.call('HGET', dead, id)
   local s = look(state, { id })[1]
   local legible = msg and readable(msg)
-  local record = legible and isStub(msg) and KEYS[7 + at / 2]
+  local record = legible and isStub(msg) and KEYS[17 + at / 2]
   local flags = legible and string.byte(msg, 25)
   local holder = key ~= '' and redis.call('HGET', unique, key)
   if holder then
@@ -63,11 +63,15 @@ while at <= #ARGV and bytes < 1048576 do
     if limited then
       redis.call('ZREM', deadlines, id) -- a minion of an earlier build may not have removed it
     end
-    push(ready, held, watch, ARGV[1], { msg }, false)
+    if laneOf(msg) then
+      lineUp(laneKeys(9, KEYS[8]), ready, held, watch, ARGV[1], { msg }, t)
+    else
+      push(ready, held, watch, ARGV[1], { msg }, false)
+    end
     redis.call('HSET', state, id, string.sub(msg, 26, 45))
     mark(state, { id }, OWN)
     redis.call('HDEL', dead, id)
-    redis.call('DEL', KEYS[7 + (#ARGV - 1) / 2 + at / 2])
+    redis.call('DEL', KEYS[17 + (#ARGV - 1) / 2 + at / 2])
     if record then
       redis.call('PERSIST', record)
     end

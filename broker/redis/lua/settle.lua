@@ -12,10 +12,10 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of large tasks, then the list of each retention class that
---       a group names, then parked and needs if tasks are parked, then about and deadlines, as
---       far as they are needed
+--       a group names, then parked and needs if tasks are parked, then about, deadlines and the
+--       keys of lanes, as far as they are needed
 -- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'a'
---       about, 'd' deadlines, or both; then for each group:
+--       about, 'd' deadlines, 'l' keys of lanes; then for each group:
 --         verb: finish, retry, snooze, giveback or park; with a - behind it if no handler was
 --           started
 --         a: of finish the final state; of retry, snooze and park the delay in ms; of giveback 0
@@ -48,7 +48,11 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local about -- the hash, or nil if no task of the call has a field there that changes
 local deadlines -- the set, or nil if no task of the call has a deadline
+local L -- the keys of lanes, or nil if no task of the call has a lane
 local last = #KEYS
+if string.find(ARGV[4], 'l', 1, true) then
+  L, last = laneKeys(last - 8, later), last - 9
+end
 if string.find(ARGV[4], 'd', 1, true) then
   deadlines, last = KEYS[last], last - 1
 end
@@ -75,6 +79,7 @@ local position, at = 0, 5
 -- attempt, where its notice begins and ends, and the message that the minion holds.
 local n, notices, keys, records, runs
 local ids, attempts, froms, tos, msgs
+local opened = false -- whether lines were opened
 local alike -- the attempt, if it is the same for all tasks, or false
 local unstarted -- whether no handler was started
 
@@ -265,6 +270,13 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if deadlines then
     forgetDeadlines(which)
   end
+  if L then
+    local over = {}
+    for x, i in ipairs(which) do
+      over[x] = msgs[i]
+    end
+    opened = endSequence(L, over, final == 7 or final == 9) or opened -- failed, expired
+  end
   if flowing then
     local final = {}
     for x, i in ipairs(which) do
@@ -398,7 +410,7 @@ for _ = 1, groups do
         redis.call('HSET', about, unpack(failures))
       end
     end
-    local again, dues = {}, {}
+    local again, dues, lined = {}, {}, {}
     for _, i in ipairs(owned) do
       local msg = msgs[i]
       msg = returned(msg, unstarted)
@@ -408,7 +420,7 @@ for _ = 1, groups do
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end
-      if verb == 'retry' or verb == 'snooze' then
+      if verb == 'retry' or verb == 'snooze' and not unstarted then
         msg = afresh(msg, verb == 'retry')
       end
       local flags = byte(msg, 25)
@@ -416,7 +428,9 @@ for _ = 1, groups do
         flags = flags + (verb == 'park' and 16 or -16)
         msg = sub(msg, 1, 24) .. char(flags) .. sub(msg, 26)
       end
-      if verb == 'giveback' or a <= 0 then
+      if L and (verb == 'giveback' or a <= 0) and laneOf(msg) then
+        lined[#lined + 1] = msg
+      elseif verb == 'giveback' or a <= 0 then
         again[#again + 1] = msg
       else
         again[#again + 1] = ids[i]
@@ -424,6 +438,9 @@ for _ = 1, groups do
         dues[#dues + 1] = t + a
         dues[#dues + 1] = ids[i]
       end
+    end
+    if #lined > 0 then
+      lineUp(L, ready, held, watch, wake, lined, t)
     end
     if #dues > 0 then
       local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
@@ -446,6 +463,15 @@ for _ = 1, groups do
   end
   if #settled > 0 then
     redis.call('HDEL', flight, unpack(settled))
+    if L then
+      local over = {}
+      for i = 1, n do
+        if msgs[i] and sub(msgs[i], 18, 21) == attempts[i] then
+          over[#over + 1] = msgs[i]
+        end
+      end
+      opened = owner and discharge(L, over) or opened
+    end
     if stopping then
       redis.call('SREM', stop, unpack(settled))
     end
@@ -455,6 +481,9 @@ for _ = 1, groups do
   end
   at = at + 1 + 2 * more
   position = position + n
+end
+if opened then
+  nudge(ready, watch, wake)
 end
 if not owner then
   reply[1] = 'lost'

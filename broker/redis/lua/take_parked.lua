@@ -1,8 +1,11 @@
 -- take_parked hands parked tasks of one queue to a minion that can run them.
 --
--- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions  7 halt  8 flows
--- ARGV  1 minion  2 how many at most  3 about how many bytes at most, then the numbers of the
---       needs that the minion satisfies
+-- A task with a lane goes back to its line instead, since its limits may be exhausted.
+--
+-- KEYS  1 parked  2 needs  3 due  4 later  5 flight  6 minions  7 halt  8 flows  9 ready  10 held
+--       11 watch  12-20 the keys of lanes
+-- ARGV  1 minion  2 how many at most  3 about how many bytes at most  4 wake channel, then the
+--       numbers of the needs that the minion satisfies
 -- Returns false if the minion is not registered, else a list: the server's time, whether more
 -- tasks are left for the minion (0, 1), and the messages.
 
@@ -16,7 +19,7 @@ end
 redis.call('HDEL', flight, '') -- for a server out of memory: see dequeue.lua
 
 local out, left = { now(), 0 }, 0
-for a = 4, #ARGV do
+for a = 5, #ARGV do
   local need = ARGV[a]
   local ids = { true }
   while #ids > 0 and most > 0 and room > 0 do
@@ -24,7 +27,7 @@ for a = 4, #ARGV do
     if #ids > 0 then
       -- If a message has no FlagParked, the task is not parked any more: a build that does not
       -- know parked tasks has not removed its id from the set. Only remove it.
-      local owned, taken, seen, kept = {}, {}, {}, {}
+      local owned, taken, seen, kept, lined = {}, {}, {}, {}, {}
       local stay = halted(KEYS[7], KEYS[8], ids)
       for i, msg in ipairs(redis.call('HMGET', later, unpack(ids))) do
         if room > 0 then
@@ -36,6 +39,9 @@ for a = 4, #ARGV do
             if blocked then
               kept[#kept + 1] = ids[i]
               redis.call('HSET', later, ids[i], blocked)
+            elseif laneOf(msg) then
+              kept[#kept + 1] = ids[i]
+              lined[#lined + 1] = msg
             else
               taken[#taken + 1] = ids[i]
               owned[#owned + 1] = ids[i]
@@ -56,6 +62,9 @@ for a = 4, #ARGV do
         redis.call('ZREM', due, unpack(kept))
       end
       unpark(parked, needs, seen)
+      if #lined > 0 then
+        lineUp(laneKeys(12, later), KEYS[9], KEYS[10], KEYS[11], ARGV[4], lined, out[1])
+      end
     end
   end
   if redis.call('ZCOUNT', parked, need, need) > 0 then

@@ -164,8 +164,12 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
 	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
-	// The broker finds the holder of a unique key in the partition that the key gives.
-	if t.Unique.Key != "" {
+	// The broker finds the holder of a unique key in the partition that the key gives, and all
+	// lanes of a queue in one.
+	switch {
+	case t.Lane != nil:
+		id[9] = broker.LanePartition
+	case t.Unique.Key != "":
 		id[9] = broker.KeyPartition(t.Unique.Key)
 	}
 	return id

@@ -189,6 +189,9 @@ func (p *flowPlan) add(req *request.Request, parent int, step uint32, blocked bo
 	if err != nil {
 		return err
 	}
+	if err := p.c.checkLane(t); err != nil {
+		return err
+	}
 	if err := t.Check(p.c.limits); err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type squadPlan struct {
 	id       broker.ID
 	members  []*broker.Task
 	want     map[string]int     // by queue: how many members it has
+	each     int                // how many slots each member takes: as many as the heaviest one
 	received chan squad.Message // messages from minions
 	// round is the number of the current try. Answers to earlier ones are ignored.
 	round uint32
@@ -120,6 +121,7 @@ func (c *Client) planSquad(req *request.Request) (*squadPlan, error) {
 	}
 	for _, t := range s.members {
 		s.want[t.Queue]++
+		s.each = max(s.each, int(t.Slots), 1)
 	}
 	// recordMembers has skipped members that are not tasks.
 	if len(s.members) != len(p.flows[0].members) {
@@ -142,6 +144,10 @@ func (s *squadPlan) recordMembers() error {
 		}
 		if t.Delay > 0 {
 			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a delay", ft.step, t.Name, broker.ErrInvalid)
+		}
+		if t.Lane != nil {
+			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a priority, a fairness key, a sequence or a limit, "+
+				"since all members start together; remove them with task.NoLane", ft.step, t.Name, broker.ErrInvalid)
 		}
 		// A blocked task with a delay becomes pending after it.
 		t.Flow.Squad, t.Flow.Blocked, t.Delay = true, true, orphanAfter

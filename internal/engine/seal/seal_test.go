@@ -44,7 +44,7 @@ var unbound = map[string]string{
 	"Deadline":     "the broker makes a point in time of it, by its clock",
 	"Flow.Blocked": "the driver takes it away",
 	"Flow.Squad":   "a requeue takes it away; it says when the task starts, and not what",
-	"Priority":     "nobody reads it",
+	"Lane":         "it says when the task starts, and not what; the broker decides that, and can't be forced",
 	"Enqueued":     "it is for display only, and it differs when the same task is sent again",
 }
 
@@ -79,8 +79,8 @@ func TestTaskIsBound(t *testing.T) {
 			*v = v.Add(time.Hour)
 		case *int:
 			*v++
-		case *int8:
-			*v++
+		case **broker.Lane:
+			*v = &broker.Lane{Priority: 9}
 		case *uint32:
 			*v++
 		case *broker.Conflict:

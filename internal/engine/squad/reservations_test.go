@@ -52,14 +52,14 @@ func (h *host) Reserve(n, instead int) bool {
 	return true
 }
 
-func (h *host) Hold(m *member, reserved bool) bool {
+func (h *host) Hold(m *member, reserved int) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.leaving {
 		return false
 	}
 	m.held = true
-	if !reserved {
+	if reserved == 0 {
 		h.undecided++
 	}
 	return true

@@ -41,6 +41,8 @@ func Check(events []Event, lease time.Duration) *Report {
 	}
 	h.poison(r)
 	h.forged(r)
+	h.crowded(r)
+	h.sequences(r)
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n

@@ -93,6 +93,17 @@ var histories = []struct {
 	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
 	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
 
+	{"alone, one after the other", alone + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"alone, and two at once", alone + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
+	{"alone, beside one whose minion was killed", aloneKilled + "120 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", ""},
+	{"alone, beside one whose minion was killed, within its lease", aloneKilled + "39 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", "crowded"},
+	{"sequence", line + "9 m0.1 start a 1\n 10 m0.1 return a 1 ok\n 11 s got a succeeded a#1\n 12 m1.1 start b 1\n 13 m1.1 return b 1 ok\n 14 s got b succeeded b#1", ""},
+	{"sequence, in the wrong order", line + "13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"sequence, a retry behind the next one", line + "5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 13 m0.1 start a 2\n 14 m0.1 return a 2 ok\n 15 s got a succeeded a#2\n" +
+		"10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
+		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
+
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes too long", good + "7 i script server settle", "too long"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
@@ -380,4 +391,37 @@ const failing = `
 	23 i got x failed x#1
 	24 i got y canceled
 	26 i got gf succeeded gf#1
+`
+
+// alone are two tasks that share a limit of one. The first one runs from 5 to 15.
+const alone = `
+	0 s send a alone x
+	0 s send b alone x
+	1 s accepted a
+	1 s accepted b
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+`
+
+// aloneKilled are two such tasks. The minion of the first one is killed at 20, and it runs again
+// after the second one.
+const aloneKilled = `
+	0 s send a alone x
+	0 s send b alone x
+	1 s accepted a
+	1 s accepted b
+	5 m0.1 start a 1
+	20 i hit m0.1 kill
+	200 m0.2 start a 2
+	210 m0.2 return a 2 ok
+	211 s got a succeeded a#2
+`
+
+// line are two tasks of a sequence.
+const line = `
+	0 s send a line x 1
+	0 s send b line x 2
+	1 s accepted a
+	1 s accepted b
 `

@@ -38,6 +38,10 @@ func script(t *testing.T, text string) []Event {
 					t.Fatalf("%q: %v", line, err)
 				}
 				e.Within = int64(within)
+			case "alone":
+				e.Alone = w[5]
+			case "line":
+				e.Line, e.Place = w[5], attempts[w[6]]
 			case "pipe":
 				e.Flow = &Flow{Pipe: true, Members: strings.Split(w[5], ",")}
 			case "group", "failing", "collecting", "squad":

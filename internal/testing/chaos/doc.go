@@ -37,6 +37,10 @@
 //     after enough of them. It costs no other task more than one of these deaths.
 //   - Data that was sealed for one task never starts as another one.
 //   - A server ends only by a fault of the plan.
+//   - Tasks that share a limit of one do not run at the same time, unless a fault has struck the
+//     minion of the first one, and then not while its lease can be valid. The tasks of a
+//     sequence start in the order in which they were sent: one starts when no attempt of those
+//     before it follows any more.
 //   - A task expires only after its deadline. It does not start after its deadline. A
 //     waiting task expires soon after it, in whatever state it waits.
 //   - Idle minions start new tasks promptly. When all faults are over, every queue is

@@ -76,6 +76,9 @@ type Event struct {
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: the minions were idle
 	Over    bool     `json:"over,omitempty"`   // of Send: all faults were over
 	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until the deadline, 0 if there is none
+	Alone   string   `json:"alone,omitempty"`  // of Send: the limit of one that the task shares with others
+	Line    string   `json:"line,omitempty"`   // of Send: the sequence that the task belongs to
+	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
 	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
 	Target  string   `json:"target,omitempty"` // of Hit: a process, a host, or Server
 	Until   int64    `json:"until,omitempty"`

@@ -26,10 +26,14 @@ type taskHistory struct {
 	unknown    bool
 	refused    bool // its last send was refused
 	prompt     bool
-	over       bool  // sent when all faults were over
-	damaged    bool  // the test has damaged its records, or has tried to
-	struck     bool  // its records were damaged
-	within     int64 // time from its storage to its deadline; 0 if it has none
+	over       bool   // sent when all faults were over
+	damaged    bool   // the test has damaged its records, or has tried to
+	struck     bool   // its records were damaged
+	alone      string // the limit of one that it shares; "" is none
+	line       string // its sequence; "" is none
+	place      int    // its place in the sequence
+	doubted    bool   // a send of it was refused, or its outcome was unknown
+	within     int64  // time from its storage to its deadline; 0 if it has none
 	sender     string
 	stored     int64 // when the last send of it was accepted; 0 if none was
 	kills      []Event
@@ -104,13 +108,16 @@ func (r *taskHistory) add(e *Event) {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
+		r.alone, r.line, r.place = e.Alone, e.Line, e.Place
 	case Accepted:
 		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false
 		r.stored = e.At
 	case Unknown:
+		r.doubted = true
 		r.unknown, r.refused = !r.accepted, false
 	case Refused: // an earlier send with an unknown outcome may have stored the task
+		r.doubted = true
 		r.refused = !r.accepted && !r.unknown
 	case Damaged:
 		r.damaged, r.struck = true, r.struck || e.Value != ""

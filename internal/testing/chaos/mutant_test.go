@@ -62,7 +62,7 @@ func TestMutants(t *testing.T) {
 // scratch copies the parts of the module that a run needs.
 func scratch(t *testing.T, dir string) {
 	t.Helper()
-	for _, part := range []string{"arbiter", "broker", "codec", "internal", "minion", "task"} {
+	for _, part := range []string{"arbiter", "broker", "codec", "internal", "limit", "minion", "task"} {
 		if err := os.CopyFS(filepath.Join(dir, part), os.DirFS(filepath.Join("..", "..", "..", part))); err != nil {
 			t.Fatal(err)
 		}

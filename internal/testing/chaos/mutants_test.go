@@ -79,9 +79,9 @@ var known = []mutant{
 		"absorb(claim, flight, odd)", "", "",
 	}, {
 		"a retry removes the task, and then fails", "broker/redis/lua/settle.lua",
-		"local again, dues = {}, {}",
+		"local again, dues, lined = {}, {}, {}",
 		"if owner and #settled > 0 then\n      redis.call('HDEL', flight, unpack(settled))\n" +
-			"      if tonumber(lease) - t < 1400 then\n        return redis.error_reply('ERR no lease')\n      end\n    end\n    local again, dues = {}, {}",
+			"      if tonumber(lease) - t < 1400 then\n        return redis.error_reply('ERR no lease')\n      end\n    end\n    local again, dues, lined = {}, {}, {}",
 		"",
 	}, {
 		"a settled task stays with its minion, and is recovered after the death of the minion", "broker/redis/lua/settle.lua",
@@ -169,6 +169,16 @@ var known = []mutant{
 	}, {
 		"no minion searches for the tasks of a minion whose registration is lost", "broker/redis/heartbeat.go",
 		"if searches {", "if searches && false {", "registrations that are lost",
+	}, {
+		"limits are not charged", "broker/redis/lua/lane.lua",
+		"setCharge(L, use, text(tonumber(holds(L, use) or 0) + cost))", "", "limits of one in the load, and the rule that their tasks do not overlap",
+	}, {
+		"a retry ends the turn of its sequence", "broker/redis/lua/settle.lua",
+		"opened = owner and discharge(L, over) or opened", "opened = owner and (discharge(L, over) or endSequence(L, over, false)) or opened",
+		"sequences in the load, and the rule of their order",
+	}, {
+		"a dead minion's charges are not given back", "broker/redis/lua/leave.lua",
+		"discharge(L, lined)", "", "limits of one in the load",
 	},
 }
 

@@ -23,17 +23,18 @@ const (
 	AfterKill    Verdict = "after kill"    // started after a kill had returned
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
 	NotOnce      Verdict = "not once"      // a callback or finalizer did not run, or ran without need
-	OutOfOrder   Verdict = "out of order"  // a part of a flow started too soon
+	OutOfOrder   Verdict = "out of order"  // a part of a flow, or a task of a sequence, started too soon
 	InPart       Verdict = "in part"       // the members of a squad did not start together
 	BroughtDown  Verdict = "brought down"  // a server ended by itself
 	TooLong      Verdict = "too long"      // a script kept a server busy for too long
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
+	Crowded      Verdict = "crowded"       // ran beside another task of the same limit of one
 	Late         Verdict = "late"          // started or expired too late
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Late,
 }
 
 // perVerdict is the number of cases of each verdict in a report.

@@ -239,6 +239,10 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	if proc.name == "s0.1" && w.seed%2 == 0 {
 		all.Go(func() { s.crowd(ctx, rand.New(rand.NewPCG(w.seed, 5))) })
 	}
+	all.Go(func() {
+		rounds := 0
+		s.lanes(ctx, rand.New(rand.NewPCG(w.seed, 7)), func() bool { rounds++; return rounds > simRounds })
+	})
 	for i := range simSenders {
 		all.Go(func() {
 			seed := w.seed

@@ -60,6 +60,9 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.longLoad(patient, rand.New(rand.NewPCG(s.Seed, uint64(s.Senders))), s.Until.Add(-s.Skew).UnixNano())
 	})
+	all.Go(func() {
+		s.lanes(patient, rand.New(rand.NewPCG(s.Seed, 1000)), func() bool { return !time.Now().Before(s.Until) })
+	})
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
@@ -137,6 +140,11 @@ func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []strin
 			calls[i] = calls[i].With(task.Within(within[i]))
 		}
 	}
+	return s.sendNoted(ctx, rnd, keys, calls, notes)
+}
+
+// sendNoted sends calls after it has recorded an event of each.
+func (s *submitter) sendNoted(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]
 	s.insist(ctx, rnd, keys, func(ctx context.Context) ([]task.ID, error) {

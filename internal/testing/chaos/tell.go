@@ -40,6 +40,12 @@ func (e Event) String() string {
 		return "!! " + s
 	case Send:
 		s := fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
+		if e.Alone != "" {
+			s += ", alone in the limit " + e.Alone
+		}
+		if e.Line != "" {
+			s += fmt.Sprintf(", as task %d of the sequence %s", e.Place, e.Line)
+		}
 		if e.Within > 0 {
 			s += fmt.Sprintf(", with a deadline in %v", time.Duration(e.Within))
 		}

@@ -20,9 +20,13 @@ func TestKeysCoverOptions(t *testing.T) {
 		"InProcess": "it removes Isolated",
 		"NoMeta":    "it removes Meta",
 		"Invalid":   "it reports an error of the program",
+		"FairKey":   "a key that is the same for all calls makes no turns; fair is FairKeyFrom",
+		"Sequence":  "the key comes from an argument; sequence is SequenceFrom",
+		"NoLane":    "it removes Priority, FairKey, Sequence and Limit",
 	}
-	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
-		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
+	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s slots=4 retries=1 backoff=constant:1s"+
+		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1"+
+		" priority=7 fair=x sequence=x on-failure=stop limit=mail key=x cost=y.Size")
 	opts, wrong := parseDirective(d)
 	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // a directive has only one of unique and unique-in
 	scoped, wrongToo := parseDirective(other)

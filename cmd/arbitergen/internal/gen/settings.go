@@ -14,7 +14,7 @@ import (
 // setting is a call of an option of package task in generated code.
 type setting struct {
 	option string // such as Queue or WithBackoff
-	args   string // such as "heavy"; taskPrefix is in front of names of package task
+	args   string // such as "heavy"; taskPrefix is in front of names of package task, and useMark around the index of an argUse
 	note   string // a comment after it, for values that are hard to read
 }
 
@@ -65,6 +65,15 @@ func (o *options) setRetries(value string) error {
 		return fmt.Errorf("want a whole number from 0 to %d", broker.MaxRetries)
 	}
 	o.add("Retries", strconv.Itoa(n))
+	return nil
+}
+
+func (o *options) setSlots(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > broker.MaxSlots {
+		return fmt.Errorf("want a whole number from 1 to %d", broker.MaxSlots)
+	}
+	o.add("Slots", strconv.Itoa(n))
 	return nil
 }
 

@@ -1,0 +1,222 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// This file defines limits and weights of lanes. The work is done by scripts: lane.lua has the
+// data and how tasks wait, lane_take.lua hands them out, and limit.lua changes definitions. All
+// of it is in the first partition of a queue.
+
+// SetLimit implements [broker.Lanes].
+func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) error {
+	if err := l.Check(); err != nil {
+		return err
+	}
+	gap := 0.0 // how many us a cost of 1 takes of a rate
+	if l.Rate > 0 {
+		gap = float64(l.Per.Microseconds()) / float64(l.Rate)
+	}
+	paused := 0
+	if l.Paused {
+		paused = 1
+	}
+	// The script reads the first four. The others are for LimitsIn.
+	def := fmt.Sprintf("%d %s %d %d %d %d %d", l.Most, strconv.FormatFloat(gap, 'f', 6, 64), l.Bursts(), paused, l.Rate, l.Per.Nanoseconds(), l.Burst)
+	return b.changeLimit(ctx, queue, "define", limitName(l.Name, l.Key), def)
+}
+
+// RemoveLimit implements [broker.Lanes].
+func (b *Broker) RemoveLimit(ctx context.Context, queue, name, key string) error {
+	if err := (&broker.Limit{Name: name, Key: key, Paused: true}).Check(); err != nil {
+		return err
+	}
+	return b.changeLimit(ctx, queue, "remove", limitName(name, key), "")
+}
+
+// CloseLimit implements [broker.Lanes].
+func (b *Broker) CloseLimit(ctx context.Context, queue, name, key string, d time.Duration) error {
+	if err := (&broker.Limit{Name: name, Key: key, Paused: true}).Check(); err != nil {
+		return err
+	}
+	if d > broker.MaxDuration {
+		return fmt.Errorf("limit %s: %w: closed for %v, the longest time is %v", name, broker.ErrInvalid, d, broker.MaxDuration)
+	}
+	ms := max(d, 0).Milliseconds()
+	if d > 0 {
+		ms = max(ms, 1)
+	}
+	return b.changeLimit(ctx, queue, "close", limitName(name, key), strconv.FormatInt(ms, 10))
+}
+
+// SetWeight implements [broker.Lanes].
+func (b *Broker) SetWeight(ctx context.Context, queue, key string, weight int) error {
+	if len(key) > broker.MaxLaneKey || weight < 1 || weight > broker.MaxWeight {
+		return fmt.Errorf("weight of key %.40q: %w: %d, want 1 to %d, and a key of at most %d bytes", key, broker.ErrInvalid, weight, broker.MaxWeight, broker.MaxLaneKey)
+	}
+	return b.changeLimit(ctx, queue, "weigh", key, strconv.Itoa(weight))
+}
+
+// ResumeSequence implements [broker.Lanes].
+func (b *Broker) ResumeSequence(ctx context.Context, queue, sequence string) error {
+	if sequence == "" || len(sequence) > broker.MaxLaneKey {
+		return fmt.Errorf("sequence %.40q: %w: want 1 to %d bytes", sequence, broker.ErrInvalid, broker.MaxLaneKey)
+	}
+	return b.changeLimit(ctx, queue, "resume", limitName("", sequence), "")
+}
+
+// limitName returns the name of a limit and key in scripts; of a sequence the name is empty.
+func limitName(name, key string) string {
+	out := append([]byte{byte(len(name))}, name...)
+	return string(append(append(out, byte(len(key))), key...))
+}
+
+// changeLimit runs the script limit until it is done.
+func (b *Broker) changeLimit(ctx context.Context, queue, what, use, value string) error {
+	if err := broker.CheckName("queue", queue); err != nil {
+		return err
+	}
+	return do(ctx, func() error {
+		if err := b.alive(ctx); err != nil {
+			return err
+		}
+		q, err := b.queues.open(ctx, queue)
+		if err != nil {
+			return err
+		}
+		first := use
+		for tries := 0; ; {
+			k := q.parts[0]
+			reply, err := scriptLimit.run(ctx, b, append([]string{k.ready, k.checked, k.watch, k.scheduled, k.meta}, k.lanes...), k.wake, what, use, value)
+			if err != nil {
+				return err
+			}
+			switch v := reply.(type) {
+			case nil: // the queue is not registered (any more)
+				if tries++; tries > 3 {
+					return fmt.Errorf("redis limit: %w: the registration of queue %s is lost again and again", broker.ErrUnavailable, queue)
+				}
+				if q, err = b.queues.register(ctx, queue); err != nil {
+					return err
+				}
+			case int64:
+				return fmt.Errorf("sequence %q of queue %s: %w: it is not halted", use[2:], queue, broker.ErrNotFound)
+			default:
+				if toString(v) == "" {
+					return nil
+				}
+				what, use, value = "open", toString(v), first
+			}
+		}
+	})
+}
+
+// limitsOf reads the hash limits of a queue. It is nil if the queue is not known.
+func (b *Broker) limitsOf(ctx context.Context, queue string) (*keys, map[string]string, error) {
+	if err := broker.CheckName("queue", queue); err != nil {
+		return nil, nil, err
+	}
+	if err := b.alive(ctx); err != nil {
+		return nil, nil, err
+	}
+	q, err := b.queues.open(ctx, queue)
+	if err != nil {
+		return nil, nil, err
+	}
+	k := q.parts[0]
+	fields, err := b.rdb.HGetAll(ctx, k.lanes[lanesLimits]).Result()
+	if err != nil {
+		return nil, nil, b.fault("limits of queue "+queue, err)
+	}
+	return k, fields, nil
+}
+
+// Weights implements [broker.Lanes].
+func (b *Broker) Weights(ctx context.Context, queue string) (map[string]int, error) {
+	return ask(ctx, func() (map[string]int, error) {
+		_, fields, err := b.limitsOf(ctx, queue)
+		if err != nil {
+			return nil, err
+		}
+		out := make(map[string]int)
+		for name, v := range fields {
+			if key, is := strings.CutPrefix(name, "w"); is {
+				out[key], _ = strconv.Atoi(v)
+			}
+		}
+		return out, nil
+	})
+}
+
+// LimitsIn implements [broker.Lanes].
+func (b *Broker) LimitsIn(ctx context.Context, queue string) ([]broker.LimitInfo, error) {
+	return ask(ctx, func() ([]broker.LimitInfo, error) {
+		k, fields, err := b.limitsOf(ctx, queue)
+		if err != nil {
+			return nil, err
+		}
+		type asked struct {
+			use    *redis.StringCmd
+			closed *redis.FloatCmd
+			waits  *redis.IntCmd
+		}
+		var out []broker.LimitInfo
+		var replies []asked
+		pipe := b.rdb.Pipeline()
+		for field, def := range fields {
+			use, is := strings.CutPrefix(field, "d")
+			if !is {
+				continue
+			}
+			l, ok := parseLimit(use, def)
+			if !ok {
+				b.log.Warn("redis: the definition of a limit can't be read and is left out", "queue", queue, "limit", fmt.Sprintf("%.80q", use))
+				continue
+			}
+			out = append(out, broker.LimitInfo{Limit: l})
+			replies = append(replies, asked{
+				pipe.HGet(ctx, k.lanes[lanesCharges], use), pipe.ZScore(ctx, k.lanes[lanesRates], "c"+use),
+				pipe.ZLexCount(ctx, k.lanes[lanesWaits], "["+use, "["+use+"\xff"),
+			})
+		}
+		if len(replies) > 0 {
+			if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+				return nil, b.fault("limits of queue "+queue, err)
+			}
+		}
+		for i, r := range replies {
+			out[i].InUse, _ = r.use.Int()
+			out[i].Waiting = int(r.waits.Val())
+			if us := r.closed.Val(); us > 0 {
+				if at := time.UnixMicro(int64(us)); at.After(time.Now()) {
+					out[i].Closed = at
+				}
+			}
+		}
+		slices.SortFunc(out, func(x, y broker.LimitInfo) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Key, y.Key)) })
+		return out, nil
+	})
+}
+
+// parseLimit reads a definition as SetLimit has written it.
+func parseLimit(use, def string) (l broker.Limit, ok bool) {
+	if len(use) < 2 || len(use) < 2+int(use[0]) {
+		return l, false
+	}
+	l.Name, l.Key = use[1:1+int(use[0])], use[2+int(use[0]):]
+	var gap float64
+	var burst, paused int
+	n, err := fmt.Sscanf(def, "%d %f %d %d %d %d %d", &l.Most, &gap, &burst, &paused, &l.Rate, &l.Per, &l.Burst)
+	l.Paused = paused == 1
+	return l, err == nil && n == 7
+}
