@@ -66,6 +66,9 @@
 //
 // # The stage of TestChaos
 //
+// In runs of 12 s or more there is a queue whose first minions only take tasks and are killed
+// before they start any; see holderRole.
+//
 // Each process has its own proxies in front of all servers. They inject the faults of its
 // connections. In the long form, and with -clocks, some processes are built with a clock that is
 // hours wrong. A power failure also cuts the end off the file of a server, because a kill alone loses
@@ -92,7 +95,7 @@
 //	go test ./internal/testing/chaos -run TestSimulation -count 50 -args -seed 17
 //
 // A quarter of the seeds have only outages, of one minion after the other, like TestChaos with
-// -outages.
+// -outages. In half of these the requests hang, and in the others they fail at once.
 //
 // TestSimulationSeesBreaches uses brokers that break the contract in more than a dozen ways. It
 // fails if the checker does not find one of the breaches.

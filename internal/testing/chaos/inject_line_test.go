@@ -35,6 +35,12 @@ func (p *host) strikeConnections(f Fault) bool {
 		time.Sleep(f.For)
 		each(fronts, func(front *redisproxy.Proxy) { front.Freeze(false) })
 		return true
+	case Unreachable:
+		each(fronts, func(front *redisproxy.Proxy) { front.Refuse(true) })
+		each(fronts, func(front *redisproxy.Proxy) { front.Cut() })
+		time.Sleep(f.For)
+		each(fronts, func(front *redisproxy.Proxy) { front.Refuse(false) })
+		return true
 	case SlowLine:
 		each(fronts, func(front *redisproxy.Proxy) { front.Slow(f.Late, f.Rate) })
 		time.Sleep(f.For)

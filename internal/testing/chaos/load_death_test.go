@@ -29,6 +29,9 @@ const (
 func (s *submitter) longLoad(ctx context.Context, rnd *rand.Rand, until int64) {
 	var all sync.WaitGroup
 	defer all.Wait()
+	if s.Held != "" && s.Name == "s0.1" {
+		all.Go(func() { s.held(ctx, rand.New(rand.NewPCG(s.Seed, 7))) })
+	}
 	next := s.ledger.Now()
 	for now := next; now < until && ctx.Err() == nil; now = s.ledger.Now() {
 		if s.Poison && strings.HasPrefix(s.Name, "s0.") && now >= next && now+int64(conviction) < until {

@@ -39,6 +39,7 @@ const (
 // The faults of connections.
 const (
 	Freeze        = "freeze"          // no data passes in either direction
+	Unreachable   = "unreachable"     // all connections are closed, and no new one can be opened
 	CutAll        = "cut"             // all connections are closed
 	CutOff        = "cut off"         // closed instead of a reply, and cut off for a while
 	CutBefore     = "cut before"      // closed before the server gets the command
@@ -213,12 +214,13 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 }
 
 // Outages returns a plan with only outages that are longer than the lease, of one minion after the
-// other. Each minion is back long before the next one is struck.
-func Outages(duration, lease time.Duration, minions int) (plan []Fault) {
+// other. Each minion is back long before the next one is struck. In an outage of the kind Freeze
+// requests hang until it is over, and in one of the kind Unreachable they fail at once.
+func Outages(kind string, duration, lease time.Duration, minions int) (plan []Fault) {
 	const every = 3 // leases
 	for n := range int(duration / (every * lease)) {
 		at := lease/2 + time.Duration(n)*every*lease
-		plan = append(plan, Fault{At: at, Name: Freeze, Target: fmt.Sprint("m", 1+n%(minions-1)), For: lease * 3 / 2})
+		plan = append(plan, Fault{At: at, Name: kind, Target: fmt.Sprint("m", 1+n%(minions-1)), For: lease * 3 / 2})
 	}
 	return plan
 }

@@ -33,8 +33,9 @@ type config struct {
 	Until   time.Time // when they stop
 	// Patience is how long a result may take after the last fault.
 	Patience time.Duration
-	Poison   bool // send tasks that end the processes that run them
-	Outages  bool // the only faults are outages, and a task may meet many of them
+	Poison   bool   // send tasks that end the processes that run them
+	Outages  bool   // the only faults are outages, and a task may meet many of them
+	Held     string // a queue whose first minions take its tasks, start none and die; see holderRole
 }
 
 // open opens the ledger and the broker of a process.

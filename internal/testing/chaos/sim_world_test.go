@@ -78,7 +78,7 @@ func newWorld(seed uint64, store broker.Broker) *world {
 	w.plan, w.long = simPlan(rnd), simLong
 	if seed%4 == 1 { // no random number, so other seeds do not change
 		w.long = simOutages
-		w.plan = Outages(simOutages, lease, simMinions)
+		w.plan = Outages(outage(seed%8 == 5), simOutages, lease, simMinions)
 	}
 	return w
 }
@@ -279,7 +279,7 @@ func (w *world) inject(f Fault) {
 		p.struck <- struct{}{}
 		defer func() { <-p.struck }()
 		hit.At = time.Now().UnixNano()
-		if f.Name != Freeze {
+		if f.Name != Freeze && f.Name != Unreachable {
 			hit.Target = p.proc.name
 		}
 		p.strike(f)
@@ -308,6 +308,11 @@ func (p *simHost) strike(f Fault) {
 		proc.b.Hang(true)
 		time.Sleep(f.For)
 		proc.b.Hang(false)
+		return
+	case Unreachable:
+		proc.b.CutOff(true)
+		time.Sleep(f.For)
+		proc.b.CutOff(false)
 		return
 	case KillProcess:
 		proc.kill()

@@ -130,14 +130,20 @@ func (s *stage) node(n int) int {
 // startHosts starts n processes of a role, each on its own host.
 func (s *stage) startHosts(role, prefix string, n int) {
 	for i := range n {
-		p := &host{stage: s, name: fmt.Sprint(prefix, i), role: role}
-		for _, node := range s.nodes {
-			p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
-		}
-		s.hosts[p.name] = p
+		p := s.newHost(role, fmt.Sprint(prefix, i))
 		p.start()
 		p.current.WaitFor(s, "ready\n")
 	}
+}
+
+// newHost returns a new host, on which no process runs yet.
+func (s *stage) newHost(role, name string) *host {
+	p := &host{stage: s, name: name, role: role}
+	for _, node := range s.nodes {
+		p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
+	}
+	s.hosts[p.name] = p
+	return p
 }
 
 // start starts the next process on a host.
@@ -150,8 +156,11 @@ func (p *host) start() {
 	for i, front := range p.fronts {
 		c.Via[s.nodes[i].Addr] = front.Addr
 	}
-	if p.name == "m0" { // the others serve all queues
+	switch p.name {
+	case "m0": // the others serve all queues
 		c.Queues = c.Queues[:1]
+	case lateHost:
+		c.Queues = []string{c.Held}
 	}
 	for _, b := range []byte(c.Name) {
 		c.Seed = c.Seed*31 + uint64(b)

@@ -93,24 +93,35 @@ const patience = 5 * time.Minute
 // print it in time.
 func (p *Process) WaitFor(t testing.TB, text string) {
 	t.Helper()
-	timer := time.NewTimer(patience)
+	if p.Prints(text, patience) {
+		return
+	}
+	select {
+	case <-p.exited:
+		t.Fatalf("process %d ended without printing %q", p.PID, text)
+	default:
+		t.Fatalf("process %d has not printed %q in time", p.PID, text)
+	}
+}
+
+// Prints waits until the process has printed a text, and reports whether it has. It returns false
+// after the given time, or if the process has ended.
+func (p *Process) Prints(text string, within time.Duration) bool {
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for over := false; ; {
 		p.mu.Lock()
 		found, grown := strings.Contains(p.output.String(), text), p.grown
 		p.mu.Unlock()
-		if found {
-			return
-		}
-		if over {
-			t.Fatalf("process %d ended without printing %q", p.PID, text)
+		if found || over {
+			return found
 		}
 		select {
 		case <-grown:
 		case <-p.exited: // it may have printed the text last
 			over = true
 		case <-timer.C:
-			t.Fatalf("process %d has not printed %q in time", p.PID, text)
+			return false
 		}
 	}
 }
