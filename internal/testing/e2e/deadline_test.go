@@ -18,7 +18,8 @@ func TestDeadlinesClocksApart(t *testing.T) {
 	for name, offset := range map[string]time.Duration{"server ahead": 5 * time.Hour, "server behind": -5 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, shifted(t, offset))
+			url, _ := shifted(t, offset)
+			r := newRig(t, url)
 			r.minion()
 			r.minion(func(c *config) { c.Queues = []string{"a", "b"} })
 			for _, queue := range []string{task.DefaultQueue, "a"} {
