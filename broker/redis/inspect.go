@@ -91,12 +91,17 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	}
 	pipe = b.rdb.Pipeline()
 	var counts []*redis.IntCmd
+	var tokens []*redis.IntSliceCmd
 	for _, m := range minions.Val() {
 		counts = append(counts, pipe.HLen(ctx, k.flight(m)), pipe.LLen(ctx, k.claim(m)))
+		tokens = append(tokens, pipe.LPosCount(ctx, k.claim(m), "!", 0, redis.LPosArgs{})) // a blocking move may have taken some
 	}
-	_, _ = pipe.Exec(ctx) // a minion that has just left has no list; its LLEN fails, and counts as 0
+	_, _ = pipe.Exec(ctx) // a minion that has just left has no list; its LLEN and LPOS fail, and count as 0
 	for _, c := range counts {
 		info.Running += int(c.Val())
+	}
+	for _, c := range tokens {
+		info.Running -= len(c.Val())
 	}
 	return nil
 }

@@ -314,6 +314,31 @@ local function park(from, to, mine)
   end
 end
 
+-- isRepeated reports whether a settlement that is not a finish has taken effect before, so that
+-- only its reply was lost. A late settlement must not pass for that: the minion was taken for dead,
+-- and leave.lua has put the task back into the list or its line with the same next attempt. So
+-- only traces count that leave.lua never makes:
+--   * retry and snooze with a delay: the task is scheduled (in due) for the next attempt. It may
+--     also be there because it is parked, which these verbs don't do.
+--   * park: it has a need in the set parked. stranded.lua parks without a need (-1) what was pending.
+--   * retry and snooze without a delay, and giveback: the task is pending, as it is after a death. So
+--     a repetition is refused. Nothing is lost by that: the task is where it should be.
+-- A task in line has its message in later, too, but is not in due.
+local function isRepeated(verb, a, id, attempt)
+  if verb == 'finish' or verb == 'giveback' or verb ~= 'park' and a <= 0 then
+    return false
+  end
+  local m = redis.call('HGET', later, id)
+  if not m or sub(m, 18, 21) ~= big(number(attempt, 1, 4) + 1, 4) or not redis.call('ZSCORE', due, id) then
+    return false
+  end
+  if verb == 'park' then
+    local need = redis.call('ZSCORE', KEYS[tonumber(ARGV[at + 1])], id)
+    return need and scoreOf(need) >= 0
+  end
+  return not isParked(byte(m, 25))
+end
+
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
@@ -353,14 +378,11 @@ for _ = 1, groups do
         end
       end
       -- Accept a repetition of a settlement whose reply was lost: the task is final by the same
-      -- attempt, or waits for the attempt after that.
+      -- attempt, or waits for its time as this settlement has left it.
       local id = ids[i]
       local s = look(state, { id })[1]
-      if not (s and #s > 30 and sub(s, 28, 31) == attempt) then
-        local m = verb ~= 'finish' and redis.call('HGET', later, id)
-        if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
-          reply[#reply + 1] = position + i
-        end
+      if not (s and #s > 30 and sub(s, 28, 31) == attempt) and not isRepeated(verb, a, id, attempt) then
+        reply[#reply + 1] = position + i
       end
     else
       if is and is[i] == 1 then
