@@ -79,7 +79,7 @@ func (v *attacked) serve(slots int, register func(m *minion.Minion) error, queue
 
 // ctx returns a context with a limit that is far above the time that a request takes.
 func (v *attacked) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	v.Cleanup(cancel)
 	return ctx
 }

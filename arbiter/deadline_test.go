@@ -20,7 +20,7 @@ func soonOn(t *testing.T, b broker.Broker) (*arbiter.Arbiter, context.Context) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = arb.Close() })
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return arb, ctx
 }

@@ -96,7 +96,7 @@ func TestFlowsAreNotDoctored(t *testing.T) {
 	url := "redis://" + miniredis.RunT(t).Addr()
 	v := newDoctored(t, url, redisClient(t, url), "honest", keyed(t)[0])
 	v.run("safe", "members")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if n, err := v.callback.Result(ctx); n != 2 || err != nil {
 		t.Errorf("the callback: %d, %v", n, err)
@@ -258,7 +258,7 @@ func stepInAnotherQueue(v *doctored) {
 func (v *doctored) ends(says string) {
 	v.Helper()
 	v.run("safe", "members")
-	ctx, cancel := context.WithTimeout(v.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(v.Context(), 2*time.Minute)
 	defer cancel()
 	err := v.mine.Result(ctx, new(int))
 	if err == nil || ctx.Err() != nil {

@@ -170,7 +170,7 @@ func everything(t *testing.T, url string, client *goredis.Client, c codec.Codec)
 		t.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 
 	give := task.Define[word, string]("name-word.give")

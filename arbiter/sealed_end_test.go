@@ -75,7 +75,7 @@ func TestEndsWithoutAHandler(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { _ = arb.Close() })
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 				t.Cleanup(cancel)
 				for name, opts := range map[string][]task.Option{
 					"pending": {task.Within(20 * time.Millisecond)}, "delayed": {task.Within(20 * time.Millisecond), task.Delay(time.Hour)},

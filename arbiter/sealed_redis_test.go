@@ -62,7 +62,7 @@ func TestNoneLeftOnRedis(t *testing.T) {
 			}
 			go func() { _ = m.Run(context.Background(), 1) }()
 			defer func() { _ = m.Close() }()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			if n, err := counted.Result(ctx); n != 1 || err != nil {
 				t.Errorf("what follows: %d, %v", n, err)

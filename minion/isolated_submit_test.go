@@ -146,7 +146,7 @@ func TestIsolatedHeir(t *testing.T) {
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
 		t.Errorf("kill: %v, %v", v, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := task.NewFuture[int](y.arb, heir).Result(ctx); !errors.Is(err, task.ErrCanceled) {
 		t.Error(err)

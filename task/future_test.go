@@ -40,7 +40,7 @@ func TestFuturePanic(t *testing.T) {
 	if p := <-panicked; p != "stumbled" {
 		t.Fatalf("the wait panicked with %v, want stumbled", p)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if n, err := fut.Result(ctx); n != 1 || err != nil {
 		t.Errorf("the second wait returned %d, %v; want 1", n, err)

@@ -27,7 +27,7 @@ func TestFailoverIsNotTheEnd(t *testing.T) {
 	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}})
 	id := newTask("q").ID
 	var wg sync.WaitGroup
-	end := time.Now().Add(8 * time.Second)
+	over := make(chan struct{})
 	for name, do := range map[string]func(ctx context.Context) error{
 		"enqueue":   func(ctx context.Context) error { return b.Enqueue(ctx, []*broker.Task{newTask("q")}) },
 		"heartbeat": func(ctx context.Context) error { return c.Heartbeat(ctx, broker.Load{}) },
@@ -38,7 +38,12 @@ func TestFailoverIsNotTheEnd(t *testing.T) {
 		},
 	} {
 		wg.Go(func() {
-			for time.Now().Before(end) {
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
 				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 				if err := do(ctx); errors.Is(err, broker.ErrClosed) {
 					t.Errorf("%s: %v", name, err)
@@ -51,8 +56,17 @@ func TestFailoverIsNotTheEnd(t *testing.T) {
 		})
 	}
 	s.Nodes[0].Freeze(true)
-	wg.Wait()
-	if err := b.Enqueue(t.Context(), []*broker.Task{newTask("q")}); err != nil {
-		t.Errorf("after the failover: %v", err)
+	// An enqueue that succeeds from now on has reached the new master.
+	for end := time.Now().Add(2 * time.Minute); ; {
+		err := b.Enqueue(t.Context(), []*broker.Task{newTask("q")})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, broker.ErrUnavailable) || time.Now().After(end) {
+			t.Errorf("after the failover: %v", err)
+			break
+		}
 	}
+	close(over)
+	wg.Wait()
 }

@@ -140,7 +140,7 @@ func found(t *testing.T, url string, raw goredis.Cmdable) {
 	}
 	other := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 	held := dequeue(t, other, 1, time.Second, "q") // the sixth task
-	for left, end := 4, time.Now().Add(15*time.Second); left > 0; {
+	for left, end := 4, time.Now().Add(2*time.Minute); left > 0; {
 		if time.Now().After(end) {
 			t.Fatalf("%d tasks were not found", left)
 		}
