@@ -89,8 +89,7 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 	}
 	err := a.submit(ctx, calls)
 	lost := make([]bool, len(calls))
-	var sub *task.SubmitError
-	if errors.As(err, &sub) {
+	if sub, ok := errors.AsType[*task.SubmitError](err); ok {
 		for _, f := range sub.Failed {
 			lost[f.Index] = !errors.Is(f.Err, task.ErrIndeterminate)
 		}

@@ -62,8 +62,7 @@ func ExampleArbiter_DeclareLimits() {
 		log.Fatal(err)
 	}
 	err = arb.DeclareLimits(ctx, "mails", limit.Rate("smtp", 100, time.Second), limit.Concurrency("render", 10))
-	var conflict *limit.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*limit.ConflictError](err); ok {
 		fmt.Println(limit.Of(conflict.Declared), "is declared, and this counts:", limit.Of(conflict.Stored))
 	}
 

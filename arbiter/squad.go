@@ -114,8 +114,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	for try := 1; ; try++ {
 		req := cfg.group.request(calls, settings)
 		err := a.client.SubmitSquad(ctx, req, time.Until(until))
-		var short *client.Shortage
-		if errors.As(err, &short) {
+		if short, ok := errors.AsType[*client.ShortageError](err); ok {
 			if short.Stored && try < squadTries {
 				continue
 			}
@@ -131,7 +130,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	}
 }
 
-func notEnough(short *client.Shortage) error {
+func notEnough(short *client.ShortageError) error {
 	e := &NotEnoughWorkersError{Cause: short.Cause}
 	for _, q := range short.Queues {
 		e.Queues = append(e.Queues, WorkersWanted{Queue: q.Queue, Wanted: q.Wanted, Available: q.Free, Total: q.Total})

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -71,7 +72,7 @@ func (l *Lane) check() error {
 	case len(l.Sequence) > MaxLaneKey:
 		return fmt.Errorf("sequence key of %d bytes, the limit is %d", len(l.Sequence), MaxLaneKey)
 	case l.StopOnFailure && l.Sequence == "":
-		return fmt.Errorf("StopOnFailure without a sequence")
+		return errors.New("StopOnFailure without a sequence")
 	case len(l.Limits) > MaxCharges:
 		return fmt.Errorf("%d limits, at most %d are allowed", len(l.Limits), MaxCharges)
 	}

@@ -101,7 +101,7 @@ func few(names []string) string {
 // receive notes when the minion received the task, and prepares the attempt's context.
 func (a *attempt) receive(at time.Time) {
 	a.received = at
-	a.ctx.parent = a.s.ctx
+	a.ctx.parent = a.s.ctx //nolint:fatcontext // it is set once, before the context is used
 }
 
 // deadline returns the deadline of the task, if it has one.
@@ -225,11 +225,12 @@ func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 		enc, args = s.Plain(), s.args
 	}
 	var err error
-	if a.h.isolated {
+	switch {
+	case a.h.isolated:
 		out, err = a.runIsolated(ctx)
-	} else if a.suspect && a.s.r.suspectPool != nil {
+	case a.suspect && a.s.r.suspectPool != nil:
 		out, err = a.runSuspect(ctx, enc, args, room)
-	} else {
+	default:
 		out, err = a.h.Handler(ctx, enc, args, room)
 	}
 	if s := a.opened(); s != nil && err == nil {

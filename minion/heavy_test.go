@@ -435,7 +435,7 @@ func TestHeavyLendsItsSlots(t *testing.T) {
 			defer u.enter(1)()
 			time.Sleep(10 * time.Millisecond)
 			return 1, nil
-		}, func(ctx context.Context, a args) (int, error) {
+		}, func(ctx context.Context, _ args) (int, error) {
 			calls := make([]task.Call[int], 4*slots)
 			for i := range calls {
 				calls[i] = work.Bind(args{i})

@@ -162,7 +162,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		<-ctx.Done()
 		return trace{}, fmt.Errorf("%w; cause: %w", ctx.Err(), context.Cause(ctx))
 	},
-	"eat": func(ctx context.Context, d deed) (trace, error) {
+	"eat": func(_ context.Context, d deed) (trace, error) {
 		var all [][]byte
 		for range d.N {
 			all = append(all, slices.Repeat([]byte{1}, 1<<20))
@@ -178,7 +178,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 	"long": func(_ context.Context, d deed) (trace, error) {
 		return trace{Text: strings.Repeat("x", d.N)}, nil
 	},
-	"breed": func(ctx context.Context, d deed) (trace, error) {
+	"breed": func(_ context.Context, d deed) (trace, error) {
 		cmd := exec.Command("sleep", "1000")
 		if err := cmd.Start(); err != nil {
 			return trace{}, err

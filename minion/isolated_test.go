@@ -132,7 +132,7 @@ func TestIsolatedRetry(t *testing.T) {
 	fut := y.send(deed{What: "spin", Text: "victim"})
 	for n, last := 0, 0; n < 2; {
 		pid := 0
-		for _, line := range strings.Split(y.logs.String(), "\n") {
+		for line := range strings.SplitSeq(y.logs.String(), "\n") {
 			if i := indexAfter(line, `msg="victim `); i > 0 {
 				_, _ = fmt.Sscanf(line[i:], "%d", &pid)
 			}

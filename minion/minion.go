@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -93,9 +94,7 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 		}
 		added[reg.Name] = &handler{Registration: reg, run: chain(m.cfg.use)}
 	}
-	for name, h := range added {
-		m.handlers[name] = h
-	}
+	maps.Copy(m.handlers, added)
 	return nil
 }
 
@@ -169,7 +168,7 @@ func (m *Minion) serve(ctx context.Context, slots int) error {
 		m.mu.Unlock()
 		close(m.ended)
 	}()
-	return newRun(m, ctx, slots).serve()
+	return newRun(ctx, m, slots).serve()
 }
 
 func (m *Minion) begin(slots int) error {

@@ -98,7 +98,7 @@ type run struct {
 	whenDrained chan struct{}                 // closed when drained is true; nil if waitDrained does not wait
 }
 
-func newRun(m *Minion, ctx context.Context, n int) *run {
+func newRun(ctx context.Context, m *Minion, n int) *run {
 	r := &run{
 		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots{total: n},
 		codecs:     m.cfg.allCodecs(),

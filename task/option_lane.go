@@ -1,6 +1,7 @@
 package task
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -128,7 +129,7 @@ func KeyedBy(key string) LimitOption {
 func KeyedFrom[Args any](f func(Args) string) LimitOption {
 	return func(c *charge) {
 		if f == nil {
-			c.fail(fmt.Errorf("KeyedFrom(nil), want a function of the arguments"))
+			c.fail(errors.New("KeyedFrom(nil), want a function of the arguments"))
 			return
 		}
 		c.Key = request.LaneKey{From: keyFrom(fmt.Sprintf("Limit(%q): KeyedFrom", c.Limit), f)}
@@ -148,7 +149,7 @@ func Costs(n int) LimitOption {
 func CostsFrom[Args any](f func(Args) int) LimitOption {
 	return func(c *charge) {
 		if f == nil {
-			c.fail(fmt.Errorf("CostsFrom(nil), want a function of the arguments"))
+			c.fail(errors.New("CostsFrom(nil), want a function of the arguments"))
 			return
 		}
 		what := fmt.Sprintf("Limit(%q): CostsFrom", c.Limit)

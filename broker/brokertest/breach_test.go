@@ -69,7 +69,7 @@ func faultOf(t *testing.T, body func(*rig), open func() broker.Broker) (fault st
 			}
 		}()
 		cfg.Bubble = synctest.Test
-		body(rigOn(c, ctx, cfg))
+		body(rigOn(ctx, c, cfg))
 	})
 	return fault
 }

@@ -196,8 +196,8 @@ func (x *lanes) giveBack(t *laned) {
 // refresh opens the lists of an account for which there is room now. It also notes when it is to
 // be called again, and forgets the account if it does not matter any more.
 func (x *lanes) refresh(a *account) {
-	for i := len(a.lists) - 1; i >= 0; i-- { // from the last one, since a list may be dropped
-		if w := a.lists[i]; w.index == 0 && a.freeAt(w.cost) <= x.now {
+	for _, w := range slices.Backward(a.lists) { // from the last one, since a list may be dropped
+		if w.index == 0 && a.freeAt(w.cost) <= x.now {
 			x.unlock(w)
 		}
 	}

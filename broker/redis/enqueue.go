@@ -309,7 +309,7 @@ func inOrder(parts []*part, calls []*call) {
 // registered again with another number of partitions, so the partition of the part no longer
 // exists.
 func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Task, failed *failures) {
-	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
+	positions := append(slices.Clip(p.positions), p.last...)
 	some := make([]*broker.Task, len(positions))
 	for i, position := range positions {
 		some[i] = tasks[position]
@@ -343,7 +343,7 @@ func isMissing(reply any) bool {
 // the tasks that the script refused: for each, its number in the part from 1, and the id of
 // the task that has its id or unique key.
 func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
-	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
+	positions := append(slices.Clip(p.positions), p.last...)
 	if err != nil {
 		for _, position := range positions {
 			failed.set(position, err)

@@ -95,7 +95,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	if c.b.sweeper.busy() {
 		for _, st := range order {
 			if sw := c.b.sweeper.afterSettling(st.keys, st.count); sw != nil {
-				sweeps, calls = append(sweeps, sw), append(calls, &sw.call)
+				sweeps, calls = append(sweeps, sw), append(calls, &sw.call) //nolint:makezero // the calls before it are set
 			}
 		}
 	}

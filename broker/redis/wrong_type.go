@@ -35,8 +35,7 @@ func isWrongType(err error) bool {
 
 // errText returns the text of the server's reply that err wraps, or else the text of err.
 func errText(err error) string {
-	var reply redis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
 		return reply.Error()
 	}
 	return err.Error()

@@ -10,12 +10,9 @@ import (
 // The message of a task with a lane has a section between head and body, which describes the
 // lane. Scripts read it, so it is not in the body. docs/wire.md has the table.
 //
-// The part from offsetLane up to the costs is the same for all tasks that wait in one line.
-// Scripts use it as the name of the line.
-const (
-	offsetPosition = HeadSize + 2 // 8 bytes: the place in the order of submission; the store sets it
-	offsetLane     = HeadSize + 10
-)
+// The section begins with its length (2 bytes) and the place in the order of submission (8 bytes),
+// which the store sets. The lane follows. The part of it up to the costs is the same for all tasks
+// that wait in one line, and scripts use it as the name of the line.
 
 // flagStop in a lane's second byte is Lane.StopOnFailure.
 const flagStop = 1

@@ -32,7 +32,8 @@ const (
 	// RecordVersion is the first byte of all other records: outcomes, flows and so on.
 	RecordVersion = 1
 
-	// Offsets into the head. Numbers are big-endian.
+	// These are offsets into the head. Numbers are big-endian.
+
 	OffsetID         = 1  // 16 bytes
 	OffsetAttempt    = 17 // uint32
 	OffsetRetried    = 21 // uint16

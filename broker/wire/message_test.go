@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,7 +157,7 @@ func TestBrokenRecords(t *testing.T) {
 	}
 	record := AppendRecord(nil, fullTask())
 	var d broker.Delivery
-	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, broker.ErrMalformed) {
+	if err := ParseRecord(&d, append(slices.Clip(record), 0), 0); !errors.Is(err, broker.ErrMalformed) {
 		t.Errorf("trailing byte: %v", err)
 	}
 	record[0] = MessageVersion + 1

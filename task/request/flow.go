@@ -3,6 +3,7 @@ package request
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -48,9 +49,9 @@ func (r *Request) Flow() *Flow {
 		f := &Flow{Kind: p.kind, Members: make([]*Request, p.size), GroupSettings: p.group}
 		at := p.size
 		for ; p != nil; p = p.before {
-			for i := len(p.members) - 1; i >= 0; i-- {
+			for _, v := range slices.Backward(p.members) {
 				at--
-				f.Members[at] = p.members[i].clone()
+				f.Members[at] = v.clone()
 			}
 		}
 		f.Callback, f.Finalizer = f.Callback.clone(), f.Finalizer.clone()

@@ -51,7 +51,7 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 
 // flowErr returns the result of calls[i], and whether it was a pipe or group that sendFlows
 // handled.
-func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:staticcheck // the error of the call, not of this
+func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:revive // the error of the call, not of this
 	err, sent = s.flows[i]
 	return err, sent
 }

@@ -65,7 +65,7 @@ type squadPlan struct {
 }
 
 // SubmitSquad sends a group whose members start together. It waits up to wait for enough free
-// slots. The error is a *[Shortage] if there are too few, otherwise a *task.SubmitError.
+// slots. The error is a *[ShortageError] if there are too few, otherwise a *task.SubmitError.
 func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Duration) error {
 	req := requestOf(call)
 	err := c.enter(ctx)
@@ -73,7 +73,7 @@ func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Dur
 		defer c.sending.Done()
 		err = c.sendSquad(ctx, req, wait)
 	}
-	var short *Shortage
+	var short *ShortageError
 	if err == nil || errors.As(err, &short) {
 		return err
 	}

@@ -19,12 +19,12 @@ import (
 // their numbers (askMinions), a plan is made (squad.Plan), and the minions of the plan are
 // asked to reserve, one after the other (reserve). If one refuses, everything is freed and
 // another round begins. If there are too few free slots, it waits for a minion to report more
-// (awaitSlots), or fails with a Shortage.
+// (awaitSlots), or fails with a ShortageError.
 //
 // Messages may be lost: every wait for an answer has a time limit.
 
-// Shortage is the error of a squad for which there were not enough free slots.
-type Shortage struct {
+// ShortageError is the error of a squad for which there were not enough free slots.
+type ShortageError struct {
 	Queues []QueueShortage // sorted by name
 	Stored bool            // the squad was stored, so another try needs new ids
 	Cause  error           // the cause if it is not just a lack of slots
@@ -37,9 +37,9 @@ type QueueShortage struct {
 	Wanted, Free, Total int
 }
 
-// Error does not include the numbers. The package that turns a Shortage into an error for users
+// Error does not include the numbers. The package that turns a ShortageError into an error for users
 // adds them.
-func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
+func (e *ShortageError) Error() string { return task.ErrNotEnoughWorkers.Error() }
 
 const (
 	// answerWithin is how long a minion has to answer.
@@ -295,8 +295,8 @@ func (s *squadPlan) awaitSlots(ctx context.Context, until time.Time) error {
 }
 
 // shortage returns the numbers of each queue.
-func (s *squadPlan) shortage() *Shortage {
-	e := &Shortage{}
+func (s *squadPlan) shortage() *ShortageError {
+	e := &ShortageError{}
 	for q, n := range s.want {
 		out := QueueShortage{Queue: q, Wanted: n * s.each}
 		for i := range s.parties {

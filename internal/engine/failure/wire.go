@@ -81,8 +81,7 @@ func Pack(err error) *Wire {
 	var remote *task.RemoteError
 	w.Foreign = errors.As(err, &remote)
 	errors.As(err, &w.Dup)
-	var wait *task.WaitError
-	if errors.As(err, &wait) {
+	if wait, ok := errors.AsType[*task.WaitError](err); ok {
 		bare := *wait
 		bare.Err, bare.LastFailure = nil, nil
 		w.Wait = &bare

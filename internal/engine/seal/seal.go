@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -123,7 +124,7 @@ func Unique(s codec.Sealer, unique string) string {
 		return unique
 	}
 	scope, _ := broker.SplitKey(unique)
-	return broker.ScopedKey(scope, fmt.Sprintf("%x", s.Fingerprint([]byte(direction("unique").text(unique)))))
+	return broker.ScopedKey(scope, hex.EncodeToString(s.Fingerprint([]byte(direction("unique").text(unique)))))
 }
 
 // Event seals an event for the topic name.

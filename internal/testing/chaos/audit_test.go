@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -26,7 +25,7 @@ const quiet = 4 * lease
 func (s *stage) audit(ctx context.Context) (left map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	b, err := redis.Open(ctx, s.url, redis.Logger(log))
 	if err != nil {
 		s.Fatal(err)

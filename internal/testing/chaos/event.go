@@ -5,7 +5,8 @@ type Kind string
 
 // The kinds of events.
 const (
-	// Written by submitters.
+	// Submitters write these.
+
 	Send     Kind = "send"     // a task or flow is about to be sent
 	Accepted Kind = "accepted" // the send returned no error
 	Unknown  Kind = "unknown"  // the send returned an unknown outcome
@@ -14,25 +15,28 @@ const (
 	Killed   Kind = "killed"   // the kill returned the verdict in Outcome
 	Got      Kind = "got"      // a result arrived: Outcome and Value
 
-	// Written by handlers.
+	// Handlers write these.
+
 	Start   Kind = "start"   // an attempt starts; Up holds the results from upstream
 	Return  Kind = "return"  // the attempt is about to return Outcome and Value
 	Promise Kind = "promise" // Key is sent if this attempt of Parent succeeds
 
-	// Written by the injector, and by a process that notices that the machine is too slow.
+	// The injector writes this, and so does a process that notices that the machine is too slow.
+
 	Hit Kind = "hit" // Fault struck Target from At to Until
 
-	// Written by the wrapper of a process of the simulation: the broker has recorded that an
-	// attempt is about to start.
+	// Recorded is written by the wrapper of a process of the simulation: the broker has recorded
+	// that an attempt is about to start.
 	Recorded Kind = "recorded"
 
-	// Written by the spy, which stores data that was sealed for one task as another task. ID is the
-	// id of the new task. If Outcome is set, the new task has ended like that.
+	// Replayed is written by the spy, which stores data that was sealed for one task as another
+	// task. ID is the id of the new task. If Outcome is set, the new task has ended like that.
 	Replayed Kind = "replayed"
 
 	Damaged Kind = "damaged" // the records of the task may be damaged from now on; with Value they were, and Value says how
 
-	// Written by the watch of a server.
+	// The watch of a server writes this.
+
 	Script Kind = "script" // the script in Value kept the server busy for too long
 )
 

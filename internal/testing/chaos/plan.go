@@ -63,8 +63,8 @@ const (
 	PowerFailure = "power failure" // the server is killed, and the end of its file is lost
 	MoveSlots    = "slots moved"   // the hash slot of a queue moves to another node
 	Switchover   = "switchover"    // the master and its replica exchange roles in an orderly way
-	// The registrations of all minions of a queue are removed, and one of these minions dies before
-	// it notices.
+	// LoseRegistrations removes the registrations of all minions of a queue, and one of these minions
+	// dies before it notices.
 	LoseRegistrations = "registrations lost"
 	// ServerDied is not injected: the server has ended by itself.
 	ServerDied = "server died"

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -42,7 +41,7 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = b.Close() }()
 	tap := &tapped{b, newSpy()}
-	arb, err := arbiter.New(tap, sealing(s.Name, arbiter.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))...)
+	arb, err := arbiter.New(tap, sealing(s.Name, arbiter.Logger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return err
 	}

@@ -143,11 +143,11 @@ func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 			return fmt.Errorf("child: %w", err)
 		}
 		w.ledger.Note(Event{Kind: Accepted, Key: key, ID: fut.ID().String()})
-		if v, err := fut.Result(ctx); err != nil {
+		v, err := fut.Result(ctx)
+		if err != nil {
 			return fmt.Errorf("child: %w", err)
-		} else {
-			w.ledger.Note(Event{Kind: Got, Key: key, Outcome: Succeeded, Value: v})
 		}
+		w.ledger.Note(Event{Kind: Got, Key: key, Outcome: Succeeded, Value: v})
 	}
 	return nil
 }
