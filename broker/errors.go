@@ -25,8 +25,12 @@ var (
 	// stored, or its retention has ended.
 	ErrNotFound = errors.New("not found")
 
+	// ErrConflict is wrapped by the error of a change of a document that somebody else has
+	// changed since it was read. [ConflictError] has the present version.
+	ErrConflict = errors.New("changed by somebody else")
+
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Lanes], [Uniques] or [Inspector]. See
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Uniques], [Documents] or [Inspector]. See
 	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )

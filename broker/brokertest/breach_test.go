@@ -37,6 +37,8 @@ func TestBreaches(t *testing.T) {
 		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
 		{"a living consumer is forgotten", leaseHeartbeatsKeep, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
 		{"a survivor is forgotten", leaseTwoSurvivors, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
+		{"versions are ignored", documentConflict, func(b *memory.Broker) broker.Broker { return &overwrites{b} }, "want a *ConflictError"},
+		{"a repeated write is refused", documentAgain, func(b *memory.Broker) broker.Broker { return &forgetsWrites{Broker: b} }, "changed by somebody else"},
 		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "Queues lists"},
 	} {
 		t.Run(breach.name, func(t *testing.T) {
@@ -188,4 +190,30 @@ func (b locks) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, er
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.Broker.Lookup(ctx, ids)
+}
+
+// overwrites stores a document whatever its version is.
+type overwrites struct{ *memory.Broker }
+
+func (b *overwrites) WriteDocument(ctx context.Context, collection string, d broker.Document) (uint64, error) {
+	old, _, err := b.ReadDocument(ctx, collection, d.Name)
+	if err != nil {
+		return 0, err
+	}
+	d.Version = old.Version
+	return b.Broker.WriteDocument(ctx, collection, d)
+}
+
+// forgetsWrites does not recognize a repeated write.
+type forgetsWrites struct{ *memory.Broker }
+
+func (b *forgetsWrites) WriteDocument(ctx context.Context, collection string, d broker.Document) (uint64, error) {
+	old, _, err := b.ReadDocument(ctx, collection, d.Name)
+	if err == nil && old.Version != d.Version {
+		err = &broker.ConflictError{Collection: collection, Name: d.Name, Expected: d.Version, Version: old.Version}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return b.Broker.WriteDocument(ctx, collection, d)
 }

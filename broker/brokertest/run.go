@@ -125,6 +125,7 @@ func groups() []group {
 		{"Park", parkTests()},
 		{"Halt", haltTests()},
 		{"Lane", laneTests()},
+		{"Document", documentTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -153,12 +154,13 @@ const (
 	needHalter
 	needUniques
 	needLanes
+	needDocuments
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -210,6 +212,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Lanes); ok {
 			can |= needLanes
+		}
+		if _, ok := h.Broker.(broker.Documents); ok {
+			can |= needDocuments
 		}
 	})
 	return can

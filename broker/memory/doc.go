@@ -78,6 +78,7 @@ package memory
 //	follow.go        further inboxes for one outcome
 //	inspect.go       queues, minions and dead letters, and how an operator requeues them
 //	topic.go         events
+//	document.go      documents with versions
 //
 // Groups, pipes and squads:
 //
@@ -98,7 +99,7 @@ package memory
 //
 // Locks are taken in this order, each at most once, and never held during a wait or a
 // callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
-// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
+// topics.mu, documents.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
 // last alarm.mu.
 //
 // A task that becomes due is moved by the next call that locks its queue, so every

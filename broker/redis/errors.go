@@ -107,7 +107,7 @@ func (b *Broker) fault(what string, err error) error {
 var errDamagedHalfway = fmt.Errorf("%w, and a part may have been done: %w", broker.ErrDamaged, broker.ErrIndeterminate)
 
 // reading has the scripts that write nothing.
-var reading = []*script{scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup}
+var reading = []*script{scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup, scriptDocumentRead, scriptDocumentChanges}
 
 // writes reports whether an operation, by its name as in fault, is a script that writes.
 func writes(what string) bool {

@@ -115,10 +115,26 @@ type flowKeys struct {
 }
 
 // newFlowKeys returns the keys of a flow.
-
 func newFlowKeys(namespace string, id broker.ID) flowKeys {
 	base := "{" + namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:"
 	return flowKeys{flow: base + "flow", members: base + "members", results: base + "results"}
+}
+
+// documentKeys are the names of all keys of one collection of documents. They share a hash slot.
+type documentKeys struct {
+	documents string // hash of name -> record; see document_write.lua
+	versions  string // sorted set of names by version, with those that were removed lately
+	removed   string // sorted set of the latter by the time of the removal in unix ms
+	changes   string // channel on which waiting readers hear of changes
+}
+
+// newDocumentKeys returns the keys of a collection.
+func newDocumentKeys(namespace, collection string) documentKeys {
+	base := "{" + namespace + ":documents:" + collection + "}:"
+	return documentKeys{
+		documents: base + "documents", versions: base + "versions", removed: base + "removed",
+		changes: namespace + ":documents:" + collection,
+	}
 }
 
 // space are the keys and channels of a namespace that belong to no queue. A prefix is

@@ -105,6 +105,10 @@ var (
 	scriptFlowQueues       = load("flow_queues", "clock", "flow_look")
 	scriptFlowEnd          = load("flow_end", "clock", "number", "flow_look")
 
+	scriptDocumentRead    = load("document_read", "clock")
+	scriptDocumentWrite   = load("document_write", "clock")
+	scriptDocumentChanges = load("document_changes", "clock")
+
 	scriptLimit = load("limit", "clock", "number", "readable", "push", "lane")
 
 	scriptHalt        = load("halt", "clock", "number", "push")

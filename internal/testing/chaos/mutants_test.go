@@ -137,8 +137,8 @@ var known = []mutant{
 		[]Verdict{Unexplained, SettledTwice}, how{},
 	}, {
 		"a task that a handler sends has another id in each attempt", "internal/engine/client/child.go",
-		"id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))",
-		"id := broker.NewID(broker.KindTask, t.Queue, 0)", "",
+		"return derive.TaskID(t, s.Parent[:], s.seed(binary.BigEndian.AppendUint32(key[:], s.countEqual(key))))",
+		"return t.NewID()", "",
 		[]Verdict{Unexplained}, how{simulated: true},
 	}, {
 		"tasks that are submitted with a settlement are forgotten", "broker/redis/lua/settle.lua",
