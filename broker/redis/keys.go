@@ -85,10 +85,10 @@ func keysOf(namespace, queue, part string) *keys {
 // The indices in keys.lanes of keys that are used alone.
 const (
 	lanesLined   = 1
+	lanesOpen    = 3
 	lanesWaits   = 4
 	lanesOpening = 5
 	lanesCharges = 6
-	lanesRates   = 7
 	lanesLimits  = 8
 )
 

@@ -31,8 +31,9 @@ func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) err
 	if l.Paused {
 		paused = 1
 	}
-	// The script reads the first four. The others are for LimitsIn.
-	def := fmt.Sprintf("%d %s %d %d %d %d %d", l.Most, strconv.FormatFloat(gap, 'f', 6, 64), l.Bursts(), paused, l.Rate, l.Per.Nanoseconds(), l.Burst)
+	// The script reads the first four, and appends the time at which it stores them. The others are for
+	// LimitsIn.
+	def := fmt.Sprintf("%d %s %d %d %d %d %d", l.Most, strconv.FormatFloat(gap, 'f', -1, 64), l.Bursts(), paused, l.Rate, l.Per.Nanoseconds(), l.Burst)
 	return b.changeLimit(ctx, queue, "define", limitName(l.Name, l.Key), def)
 }
 
@@ -165,14 +166,11 @@ func (b *Broker) LimitsIn(ctx context.Context, queue string) ([]broker.LimitInfo
 		if err != nil {
 			return nil, err
 		}
-		type asked struct {
-			use    *redis.StringCmd
-			closed *redis.FloatCmd
-			waits  *redis.IntCmd
-		}
 		var out []broker.LimitInfo
-		var replies []asked
+		var accounts []*redis.StringCmd
+		var closed []*redis.StringSliceCmd
 		pipe := b.rdb.Pipeline()
+		clock := pipe.Time(ctx)
 		for field, def := range fields {
 			use, is := strings.CutPrefix(field, "d")
 			if !is {
@@ -184,28 +182,67 @@ func (b *Broker) LimitsIn(ctx context.Context, queue string) ([]broker.LimitInfo
 				continue
 			}
 			out = append(out, broker.LimitInfo{Limit: l})
-			replies = append(replies, asked{
-				pipe.HGet(ctx, k.lanes[lanesCharges], use), pipe.ZScore(ctx, k.lanes[lanesRates], "c"+use),
-				pipe.ZLexCount(ctx, k.lanes[lanesWaits], "["+use, "["+use+"\xff"),
-			})
+			accounts = append(accounts, pipe.HGet(ctx, k.lanes[lanesCharges], use))
+			closed = append(closed, pipe.ZRangeByLex(ctx, k.lanes[lanesWaits], &redis.ZRangeBy{Min: "[" + use, Max: "[" + use + "\xff"}))
 		}
-		if len(replies) > 0 {
-			if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
-				return nil, b.fault("limits of queue "+queue, err)
+		if len(out) == 0 {
+			return nil, nil
+		}
+		if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
+			return nil, b.fault("limits of queue "+queue, err)
+		}
+		for i := range out {
+			var tat, pace float64
+			var us int64
+			_, _ = fmt.Sscan(accounts[i].Val(), &out[i].InUse, &tat, &pace, &us)
+			if at := time.UnixMicro(us); at.After(clock.Val()) {
+				out[i].Closed = at
 			}
-		}
-		for i, r := range replies {
-			out[i].InUse, _ = r.use.Int()
-			out[i].Waiting = int(r.waits.Val())
-			if us := r.closed.Val(); us > 0 {
-				if at := time.UnixMicro(int64(us)); at.After(time.Now()) {
-					out[i].Closed = at
-				}
+			if out[i].Waiting, err = b.waiting(ctx, k, closed[i].Val()); err != nil {
+				return nil, err
 			}
 		}
 		slices.SortFunc(out, func(x, y broker.LimitInfo) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Key, y.Key)) })
 		return out, nil
 	})
+}
+
+// waiting counts the lines below some waitlists; see lane.lua.
+func (b *Broker) waiting(ctx context.Context, k *keys, waitlists []string) (int, error) {
+	// Their children are the classes, whose names stand behind their turns, and those of a class are the
+	// lines.
+	const turn = 23
+	below := func(node string) *redis.ZRangeBy { return &redis.ZRangeBy{Min: "[" + node, Max: "[" + node + "\xff"} }
+	if len(waitlists) == 0 {
+		return 0, nil
+	}
+	pipe := b.rdb.Pipeline()
+	classes := make([]*redis.StringSliceCmd, len(waitlists))
+	for i, w := range waitlists {
+		classes[i] = pipe.ZRangeByLex(ctx, k.lanes[lanesOpen], below("\x02"+w))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, b.fault("limits of queue "+k.queue, err)
+	}
+	pipe = b.rdb.Pipeline()
+	var counts []*redis.IntCmd
+	for i, w := range waitlists {
+		for _, member := range classes[i].Val() {
+			class := below(member[min(1+len(w)+turn, len(member)):])
+			counts = append(counts, pipe.ZLexCount(ctx, k.lanes[lanesOpen], class.Min, class.Max))
+		}
+	}
+	if len(counts) == 0 {
+		return 0, nil
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, b.fault("limits of queue "+k.queue, err)
+	}
+	n := 0
+	for _, c := range counts {
+		n += int(c.Val())
+	}
+	return n, nil
 }
 
 // parseLimit reads a definition as SetLimit has written it.

@@ -78,7 +78,7 @@ var (
 	scriptLocate     = load("locate", "number", "block", "owners")
 	scriptSweep      = load("sweep", "clock", "number", "pages", "block")
 	scriptTurn       = load("turn", "clock")
-	scriptVisit      = load("visit", "clock")
+	scriptVisit      = load("visit", "clock", "number", "readable", "push", "lane")
 	scriptPurge      = load("purge")
 	scriptUnregister = load("unregister", "clock")
 	scriptRequeue    = load("requeue", "clock", "number", "block", "readable", "push", "returned", "unpark", "lane")

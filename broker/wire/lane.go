@@ -11,8 +11,7 @@ import (
 // lane. Scripts read it, so it is not in the body. docs/wire.md has the table.
 //
 // The section begins with its length (2 bytes) and the place in the order of submission (8 bytes),
-// which the store sets. The lane follows. The part of it up to the costs is the same for all tasks
-// that wait in one line, and scripts use it as the name of the line.
+// which the store sets. The lane follows.
 
 // flagStop in a lane's second byte is Lane.StopOnFailure.
 const flagStop = 1

@@ -104,5 +104,5 @@ for _, item in ipairs(items) do
     lined[#lined + 1] = item.msg
   end
 end
-endSequence(laneKeys(15, later), lined, true)
+endSequence(laneKeys(15, later), lined, 7)
 return { #items, arrivals }

@@ -133,8 +133,8 @@ for i = at, #ARGV do
 end
 if #lined > 0 then
   local L = laneKeys(18, later)
-  leaveLine(L, lined, t)
-  endSequence(L, lined, becomes == 9)
+  leaveLine(L, lined)
+  endSequence(L, lined, becomes)
   nudge(ready, watch, wake)
 end
 if #tombs > 0 then

@@ -58,7 +58,7 @@ while moved < 1000 and bytes < 1048576 do
     end
   end
   if #lined > 0 then
-    lineUp(laneKeys(14, later), ready, held, watch, wake, lined, t)
+    lineUp(laneKeys(14, later), ready, held, watch, wake, lined)
   end
   push(ready, held, watch, wake, msgs, false)
   if #strange > 0 then
@@ -87,10 +87,11 @@ local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
 local lining = careful and redis.call('EXISTS', KEYS[15]) == 1
 local L, open = lining and laneKeys(14, later), false
 
--- handOut takes up to so many tasks from lines. open then says whether others may be handed out.
-local function handOut(many)
-  local msgs, owned, size
-  msgs, owned, size, open = takeLined(L, t, many, room, KEYS[12], KEYS[13])
+-- handOut takes up to so many tasks from lines, while so many tasks without a lane wait. open then
+-- says whether others may be handed out. It returns how many of those tasks have had a turn.
+local function handOut(many, plain)
+  local msgs, owned, size, slots
+  msgs, owned, size, open, slots = takeLined(L, t, many, room, KEYS[12], KEYS[13], plain)
   if #msgs > 0 then
     redis.call('HSET', flight, unpack(owned))
   end
@@ -99,17 +100,24 @@ local function handOut(many)
     out[4 + n] = msg
   end
   room = room - size
+  return slots
 end
+local wanted = most -- of tasks without a lane
 if lining then
-  handOut(lineShare(L, most, redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!'))
+  local waiting = redis.call('LLEN', held)
+  if waiting > 1 or redis.call('LINDEX', held, 0) == '!' then
+    waiting = waiting - 1 -- the token
+  end
+  local slots = handOut(most, waiting)
+  wanted = n + slots
 end
 
 local looked, left, put = 0, true, 0
 batch = careful and 8 or 64
-while n < most and room > 0 and looked < 2000 and put < 1048576 do
+while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
   -- Of the messages in held, many may be dropped. So take more than are wanted, and put the rest
   -- back.
-  local msgs = redis.call('LPOP', from, careful and batch or math.min(most - n, batch))
+  local msgs = redis.call('LPOP', from, careful and batch or math.min(wanted - n, batch))
   if not msgs then
     left = false
     break
@@ -128,7 +136,7 @@ while n < most and room > 0 and looked < 2000 and put < 1048576 do
   end
   for i = 1, #msgs do
     local msg = msgs[i]
-    if size >= room or n >= most then -- enough: put the rest back where it was
+    if size >= room or n >= wanted then -- enough: put the rest back where it was
       local rest = {}
       for j = #msgs, i, -1 do
         rest[#rest + 1] = msgs[j]
@@ -186,7 +194,7 @@ if left then
   left = redis.call('EXISTS', from) == 1
 end
 if open and n < most and room > 0 then
-  handOut(most - n) -- there are fewer other tasks than their share
+  handOut(most - n, 0) -- there were fewer other tasks than had turns
 end
 if lining and redis.call('EXISTS', KEYS[15]) == 0 then
   lining = false -- the last task in line is gone, and held needs no token of its own any more

@@ -160,7 +160,7 @@ if #dues > 0 then
 end
 push(ready, held, watch, wake, msgs, false)
 if #lined > 0 then
-  lineUp(laneKeys(11, later), ready, held, watch, wake, lined, t or now())
+  lineUp(laneKeys(11, later), ready, held, watch, wake, lined)
 end
 if #states > 0 then
   redis.call('HSET', state, unpack(states))

@@ -37,6 +37,7 @@ if claims == 'list' then
 end
 
 local back, fields, strange, bytes = {}, {}, {}, 0
+local L = laneKeys(13, KEYS[12])
 local lined = {} -- messages with a lane, as they were handed out
 local overdue = false -- whether one of the tasks had been parked until its time was over
 local cursor = '0'
@@ -85,18 +86,14 @@ if lost and #back > 0 then
   for i, msg in ipairs(back) do
     ids[i] = string.sub(msg, 2, 17)
   end
-  local ended = {}
   for i, s in ipairs(look(state, ids)) do
     if not (s and #s > 20) then
       open[#open + 1] = back[i]
-    else
-      ended[#ended + 1] = back[i]
+    elseif laneOf(back[i]) then
+      endSequence(L, { back[i] }, string.byte(s, 21))
     end
   end
   back = open
-  if #lined > 0 then
-    endSequence(laneKeys(13, KEYS[12]), ended, false)
-  end
 end
 
 if overdue then
@@ -117,10 +114,9 @@ if #fields > 0 then
   redis.call('HDEL', flight, unpack(fields))
 end
 if #lined > 0 then
-  local L = laneKeys(13, KEYS[12])
   discharge(L, lined)
   if #again > 0 then
-    lineUp(L, ready, held, watch, wake, again, now())
+    lineUp(L, ready, held, watch, wake, again)
   end
   nudge(ready, watch, wake)
 end

@@ -64,7 +64,7 @@ while at <= #ARGV and bytes < 1048576 do
       redis.call('ZREM', deadlines, id) -- a minion of an earlier build may not have removed it
     end
     if laneOf(msg) then
-      lineUp(laneKeys(9, KEYS[8]), ready, held, watch, ARGV[1], { msg }, t)
+      lineUp(laneKeys(9, KEYS[8]), ready, held, watch, ARGV[1], { msg })
     else
       push(ready, held, watch, ARGV[1], { msg }, false)
     end

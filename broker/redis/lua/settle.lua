@@ -275,7 +275,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     for x, i in ipairs(which) do
       over[x] = msgs[i]
     end
-    opened = endSequence(L, over, final == 7 or final == 9) or opened -- failed, expired
+    opened = endSequence(L, over, final) or opened
   end
   if flowing then
     local final = {}
@@ -462,7 +462,7 @@ for _ = 1, groups do
       end
     end
     if #lined > 0 then
-      lineUp(L, ready, held, watch, wake, lined, t)
+      lineUp(L, ready, held, watch, wake, lined)
     end
     if #dues > 0 then
       local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')

@@ -14,10 +14,28 @@
 -- 1)  9 whether overdue parked tasks may be among the pending ones (0, 1). 4, 5, 6, 8 and 9 are 0
 -- if the queue has a minion.
 
+-- spent reports whether the hash charges of a queue without tasks has nothing that matters: no failure
+-- that halts a sequence, and no past of a limit.
+local function spent(charges)
+  if redis.call('HLEN', charges) > 1000 then
+    return false
+  end
+  local all = redis.call('HGETALL', charges)
+  for i = 1, #all, 2 do
+    local name, value = all[i], all[i + 1]
+    if string.byte(name, 1) == 0 and #value > 24 or string.byte(name, 1) ~= 0 and not tonumber(value) then
+      return false
+    end
+  end
+  return true
+end
+
 local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[12]
 local t = now()
 local served = redis.call('EXISTS', minions) == 1
-redis.call('ZREMRANGEBYSCORE', KEYS[29], '-inf', string.format('%.0f', t * 1000)) -- rates, see lane.lua
+if redis.call('EXISTS', KEYS[29]) == 1 then
+  forgetRates(laneKeys(22, KEYS[7]))
+end
 local empty, cancelled, arrivals, abandoned, stranded = 0, 0, 0, 0, 0
 if not served then
   -- A token in ready is for a waiting minion, and there is none.
@@ -29,14 +47,14 @@ if not served then
   if redis.call('EXISTS', held, KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]) == 0 and
     (token or redis.call('EXISTS', ready) == 0) then
     redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
-      KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27], KEYS[29])
-    if redis.call('EXISTS', KEYS[30]) == 0 then -- charges may have a halted sequence, which stays as long as definitions do
-      redis.call('DEL', KEYS[28])
+      KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27])
+    if spent(KEYS[28]) then
+      redis.call('DEL', KEYS[28], KEYS[29])
     end
     if redis.call('PTTL', meta) == -1 then -- written by an earlier build, which let it not expire
       redis.call('PEXPIRE', meta, ARGV[1])
     end
-    empty = redis.call('EXISTS', meta, KEYS[30]) == 0 and 1 or 0
+    empty = redis.call('EXISTS', meta, KEYS[28], KEYS[30]) == 0 and 1 or 0
   end
   cancelled = redis.call('EXISTS', KEYS[5])
   arrivals = redis.call('EXISTS', KEYS[11])

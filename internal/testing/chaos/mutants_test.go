@@ -241,11 +241,11 @@ var known = []mutant{
 		[]Verdict{Lost}, how{long: true},
 	}, {
 		"limits are not charged", "broker/redis/lua/lane.lua",
-		"setCharge(L, use, text(tonumber(holds(L, use) or 0) + cost))", "", "limits of one in the load, and the rule that their tasks do not overlap",
+		"a.used = a.used + cost", "", "limits of one in the load, and the rule that their tasks do not overlap",
 		[]Verdict{Crowded}, how{},
 	}, {
 		"a retry ends the turn of its sequence", "broker/redis/lua/settle.lua",
-		"opened = owner and discharge(L, over) or opened", "opened = owner and (discharge(L, over) or endSequence(L, over, false)) or opened",
+		"opened = owner and discharge(L, over) or opened", "opened = owner and (discharge(L, over) or endSequence(L, over, 8)) or opened",
 		"sequences in the load, and the rule of their order",
 		[]Verdict{OutOfOrder}, how{},
 	}, {
