@@ -95,6 +95,16 @@ func (l *Lane) check() error {
 	return nil
 }
 
+// size estimates how many bytes the lane takes in a store: in the message of its task, and where the
+// task waits in line.
+func (l *Lane) size() int {
+	n := 64 + len(l.Key) + len(l.Sequence)
+	for _, c := range l.Limits {
+		n += len(c.Limit) + len(c.Key) + 6
+	}
+	return 2 * n
+}
+
 // Limit defines how much of something the tasks of one queue may use. A task names the
 // limit in [Lane].Limits. A limit that is not defined counts what is in use, and never is
 // exhausted. Exactly one of Most and Rate is set.
@@ -188,6 +198,10 @@ type LimitInfo struct {
 type Lanes interface {
 	// SetLimit defines a limit, or replaces its definition with the same Name and Key.
 	SetLimit(ctx context.Context, queue string, l Limit) error
+	// AddLimit defines a limit, unless it has a definition with the same Name and Key. It
+	// returns the definition that the limit has then. So a program can store its defaults, and
+	// what an operator has set stays.
+	AddLimit(ctx context.Context, queue string, l Limit) (Limit, error)
 	// RemoveLimit removes the definition with this name and key. If the key is "" the
 	// definitions of single keys stay. Removing a definition that does not exist is not an
 	// error.

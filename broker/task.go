@@ -161,6 +161,9 @@ func (t *Task) Size() int {
 	for k, v := range t.Meta {
 		n += len(k) + len(v) + 4
 	}
+	if t.Lane != nil {
+		n += t.Lane.size()
+	}
 	return n
 }
 

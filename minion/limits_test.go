@@ -246,7 +246,7 @@ func TestDeclaredLimits(t *testing.T) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
 			mu.Lock()
 			defer mu.Unlock()
-			if op == faulty.SetLimit && away > 0 {
+			if op == faulty.AddLimit && away > 0 {
 				away--
 				return faulty.ErrUnavailable
 			}
@@ -276,7 +276,7 @@ func TestDeclaredLimits(t *testing.T) {
 		if most != 2 {
 			t.Errorf("%d tasks at once, want 2", most)
 		}
-		if set, take := slices.Index(order, faulty.SetLimit), slices.Index(order, faulty.Dequeue); set < 0 || take < set {
+		if set, take := slices.Index(order, faulty.AddLimit), slices.Index(order, faulty.Dequeue); set < 0 || take < set {
 			t.Errorf("requests %v: want the limits stored before the first task is taken", order)
 		}
 		mu.Unlock()

@@ -31,6 +31,10 @@ func (l *watchedLanes) SetLimit(ctx context.Context, queue string, limit broker.
 	return l.dog.do("SetLimit", func() error { return l.b.SetLimit(ctx, queue, limit) })
 }
 
+func (l *watchedLanes) AddLimit(ctx context.Context, queue string, limit broker.Limit) (broker.Limit, error) {
+	return ask(l.dog, "AddLimit", func() (broker.Limit, error) { return l.b.AddLimit(ctx, queue, limit) })
+}
+
 func (l *watchedLanes) RemoveLimit(ctx context.Context, queue, name, key string) error {
 	return l.dog.do("RemoveLimit", func() error { return l.b.RemoveLimit(ctx, queue, name, key) })
 }

@@ -15,6 +15,8 @@ var laneInputTests = []test{
 	{"InvalidLimits", laneInvalidLimits, 0},
 	{"InvalidCalls", laneInvalidCalls, 0},
 	{"DefinitionsAreListed", laneListed, 0},
+	{"DefinitionIsAdded", laneAdded, 0},
+	{"DefinitionsAreAddedAtOnce", laneAddedAtOnce, 0},
 }
 
 func laneInvalid(r *rig) {
@@ -87,6 +89,8 @@ func laneInvalidLimits(r *rig) {
 		if l.Name != "" {
 			r.names(err, l.Name)
 		}
+		_, err = r.lanes().AddLimit(r.ctx, "q", l)
+		r.is(err, broker.ErrInvalid)
 		r.definitions("q", good)
 	}
 }
@@ -121,7 +125,9 @@ func laneInvalidCalls(r *rig) {
 			r.names(err, queue)
 		}
 	}
-	_, err := l.LimitsIn(r.ctx, queue)
+	_, err := l.AddLimit(r.ctx, queue, limit)
+	r.is(err, broker.ErrInvalid)
+	_, err = l.LimitsIn(r.ctx, queue)
 	r.is(err, broker.ErrInvalid)
 	_, err = l.Weights(r.ctx, queue)
 	r.is(err, broker.ErrInvalid)
@@ -172,4 +178,57 @@ func laneListed(r *rig) {
 	r.undefine("a", "c")
 	r.definitions("q", all[1], all[3], all[4])
 	r.definitions("other")
+}
+
+// adds calls AddLimit for queue "q", and checks which one the limit has then.
+func (r *rig) adds(l, want broker.Limit) {
+	r.Helper()
+	got, err := r.lanes().AddLimit(r.ctx, "q", l)
+	if err != nil || got != want {
+		r.Fatalf("AddLimit(%+v) returned %+v, %v, want %+v", l, got, err, want)
+	}
+}
+
+// AddLimit changes nothing if the limit has a definition.
+func laneAdded(r *rig) {
+	first, second := broker.Limit{Name: "l", Most: 1}, broker.Limit{Name: "l", Rate: 7, Per: time.Minute, Burst: 3}
+	own := broker.Limit{Name: "l", Key: "k", Paused: true}
+	r.adds(first, first)
+	r.adds(second, first)
+	r.adds(own, own)
+	r.definitions("q", first, own)
+	r.define(second)
+	r.adds(first, second)
+	r.definitions("q", second, own)
+	r.undefine("l", "")
+	r.adds(first, first)
+	r.definitions("q", first, own)
+	// It has its effect at once.
+	m := r.minion()
+	tasks := r.batch(2, lane(using("l")))
+	r.enqueue(tasks...)
+	m.gets(tasks[0])
+	m.none()
+}
+
+// Of definitions that are added at the same time one is stored, and each caller gets to know it.
+func laneAddedAtOnce(r *rig) {
+	const n = 8
+	got := make(chan broker.Limit, n)
+	for i := range n {
+		go func() {
+			l, err := r.lanes().AddLimit(r.ctx, "q", broker.Limit{Name: "l", Most: i + 1})
+			if err != nil {
+				r.Errorf("AddLimit: %v", err)
+			}
+			got <- l
+		}()
+	}
+	first := <-got
+	for range n - 1 {
+		if l := <-got; l != first {
+			r.Fatalf("callers of AddLimit got %+v and %+v, want the same", first, l)
+		}
+	}
+	r.definitions("q", first)
 }

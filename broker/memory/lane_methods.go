@@ -20,6 +20,19 @@ func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) err
 	})
 }
 
+// AddLimit defines a limit of a queue, unless it is defined; see [broker.Lanes].
+func (b *Broker) AddLimit(ctx context.Context, queue string, l broker.Limit) (stored broker.Limit, err error) {
+	err = b.changeLanes(ctx, queue, true, l.Check(), func(x *lanes) {
+		if r := x.limit(l.Name).rules[l.Key]; r != nil {
+			stored = r.Limit
+			return
+		}
+		stored = l
+		x.define(l.Name, l.Key, newRule(l))
+	})
+	return stored, err
+}
+
 // RemoveLimit removes the definition of a limit; see [broker.Lanes].
 func (b *Broker) RemoveLimit(ctx context.Context, queue, name, key string) error {
 	return b.changeLanes(ctx, queue, false, checkLimit(name, key), func(x *lanes) {

@@ -87,19 +87,20 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 }
 
 // unstrand moves the overdue parked tasks among the pending ones of a partition without a minion
-// back to the parked ones. Those behind many other tasks stay, until there are fewer or a minion
-// comes.
+// back to the parked ones. Those behind many other tasks of the list stay, until there are fewer or a
+// minion comes.
 func (b *Broker) unstrand(ctx context.Context, k *keys) error {
 	for from, mark := "0", ""; from != ""; {
 		began := time.Now()
-		reply, err := scriptStranded.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.parked, k.needs}, from, mark)
+		keys := append([]string{k.minions, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.parked, k.needs}, k.lanes...)
+		reply, err := scriptStranded.run(ctx, b, keys, from, mark)
 		if err != nil {
 			return err
 		}
 		list := toList(reply)
-		from, mark = "", toString(item(list, 1))
-		if n, more := item(list, 0).(int64); more && n < purgeDepth {
-			from = strconv.FormatInt(n, 10)
+		from, mark = toString(item(list, 0)), toString(item(list, 1))
+		if n, err := strconv.Atoi(from); err == nil && n >= purgeDepth {
+			from, mark = "l", "in part" // the tasks in line are next
 		}
 		select {
 		case <-time.After(time.Since(began)): // leave half of the server's time to others

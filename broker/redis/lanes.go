@@ -23,6 +23,29 @@ func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) err
 	if err := l.Check(); err != nil {
 		return err
 	}
+	_, err := b.changeLimit(ctx, queue, "define", limitName(l.Name, l.Key), definition(l))
+	return err
+}
+
+// AddLimit implements [broker.Lanes].
+func (b *Broker) AddLimit(ctx context.Context, queue string, l broker.Limit) (broker.Limit, error) {
+	if err := l.Check(); err != nil {
+		return broker.Limit{}, err
+	}
+	use := limitName(l.Name, l.Key)
+	def, err := b.changeLimit(ctx, queue, "add", use, definition(l))
+	if err != nil || def == "" {
+		return l, err
+	}
+	stored, ok := parseLimit(use, def)
+	if !ok {
+		return broker.Limit{}, fmt.Errorf("limit %s of queue %s: %w: its definition can't be read; SetLimit replaces it", l.Name, queue, broker.ErrMalformed)
+	}
+	return stored, nil
+}
+
+// definition returns the text of a definition that is stored.
+func definition(l broker.Limit) string {
 	gap := 0.0 // how many us a cost of 1 takes of a rate
 	if l.Rate > 0 {
 		gap = float64(l.Per.Microseconds()) / float64(l.Rate)
@@ -33,8 +56,7 @@ func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) err
 	}
 	// The script reads the first four, and appends the time at which it stores them. The others are for
 	// LimitsIn.
-	def := fmt.Sprintf("%d %s %d %d %d %d %d", l.Most, strconv.FormatFloat(gap, 'f', -1, 64), l.Bursts(), paused, l.Rate, l.Per.Nanoseconds(), l.Burst)
-	return b.changeLimit(ctx, queue, "define", limitName(l.Name, l.Key), def)
+	return fmt.Sprintf("%d %s %d %d %d %d %d", l.Most, strconv.FormatFloat(gap, 'f', -1, 64), l.Bursts(), paused, l.Rate, l.Per.Nanoseconds(), l.Burst)
 }
 
 // RemoveLimit implements [broker.Lanes].
@@ -42,7 +64,8 @@ func (b *Broker) RemoveLimit(ctx context.Context, queue, name, key string) error
 	if err := (&broker.Limit{Name: name, Key: key, Paused: true}).Check(); err != nil {
 		return err
 	}
-	return b.changeLimit(ctx, queue, "remove", limitName(name, key), "")
+	_, err := b.changeLimit(ctx, queue, "remove", limitName(name, key), "")
+	return err
 }
 
 // CloseLimit implements [broker.Lanes].
@@ -57,7 +80,8 @@ func (b *Broker) CloseLimit(ctx context.Context, queue, name, key string, d time
 	if d > 0 {
 		ms = max(ms, 1)
 	}
-	return b.changeLimit(ctx, queue, "close", limitName(name, key), strconv.FormatInt(ms, 10))
+	_, err := b.changeLimit(ctx, queue, "close", limitName(name, key), strconv.FormatInt(ms, 10))
+	return err
 }
 
 // SetWeight implements [broker.Lanes].
@@ -65,7 +89,8 @@ func (b *Broker) SetWeight(ctx context.Context, queue, key string, weight int) e
 	if len(key) > broker.MaxLaneKey || weight < 1 || weight > broker.MaxWeight {
 		return fmt.Errorf("weight of key %.40q: %w: %d, want 1 to %d, and a key of at most %d bytes", key, broker.ErrInvalid, weight, broker.MaxWeight, broker.MaxLaneKey)
 	}
-	return b.changeLimit(ctx, queue, "weigh", key, strconv.Itoa(weight))
+	_, err := b.changeLimit(ctx, queue, "weigh", key, strconv.Itoa(weight))
+	return err
 }
 
 // ResumeSequence implements [broker.Lanes].
@@ -73,7 +98,8 @@ func (b *Broker) ResumeSequence(ctx context.Context, queue, sequence string) err
 	if sequence == "" || len(sequence) > broker.MaxLaneKey {
 		return fmt.Errorf("sequence %.40q: %w: want 1 to %d bytes", sequence, broker.ErrInvalid, broker.MaxLaneKey)
 	}
-	return b.changeLimit(ctx, queue, "resume", limitName("", sequence), "")
+	_, err := b.changeLimit(ctx, queue, "resume", limitName("", sequence), "")
+	return err
 }
 
 // limitName returns the name of a limit and key in scripts; of a sequence the name is empty.
@@ -82,39 +108,43 @@ func limitName(name, key string) string {
 	return string(append(append(out, byte(len(key))), key...))
 }
 
-// changeLimit runs the script limit until it is done.
-func (b *Broker) changeLimit(ctx context.Context, queue, what, use, value string) error {
+// changeLimit runs the script limit until it is done. It returns the definition that was there already,
+// if one was to be added.
+func (b *Broker) changeLimit(ctx context.Context, queue, what, use, value string) (string, error) {
 	if err := broker.CheckName("queue", queue); err != nil {
-		return err
+		return "", err
 	}
-	return do(ctx, func() error {
+	return ask(ctx, func() (string, error) {
+		what, use, value := what, use, value
 		if err := b.alive(ctx); err != nil {
-			return err
+			return "", err
 		}
 		q, err := b.queues.open(ctx, queue)
 		if err != nil {
-			return err
+			return "", err
 		}
 		first := use
 		for tries := 0; ; {
 			k := q.parts[0]
 			reply, err := scriptLimit.run(ctx, b, append([]string{k.ready, k.checked, k.watch, k.scheduled, k.meta}, k.lanes...), k.wake, what, use, value)
 			if err != nil {
-				return err
+				return "", err
 			}
 			switch v := reply.(type) {
 			case nil: // the queue is not registered (any more)
 				if tries++; tries > 3 {
-					return fmt.Errorf("redis limit: %w: the registration of queue %s is lost again and again", broker.ErrUnavailable, queue)
+					return "", fmt.Errorf("redis limit: %w: the registration of queue %s is lost again and again", broker.ErrUnavailable, queue)
 				}
 				if q, err = b.queues.register(ctx, queue); err != nil {
-					return err
+					return "", err
 				}
+			case []any:
+				return toString(item(v, 0)), nil
 			case int64:
-				return fmt.Errorf("sequence %q of queue %s: %w: it is not halted", use[2:], queue, broker.ErrNotFound)
+				return "", fmt.Errorf("sequence %q of queue %s: %w: it is not halted", use[2:], queue, broker.ErrNotFound)
 			default:
 				if toString(v) == "" {
-					return nil
+					return "", nil
 				}
 				what, use, value = "open", toString(v), first
 			}

@@ -89,7 +89,7 @@ var (
 	scriptRecord     = load("record")
 	scriptParked     = load("take_parked", "clock", "number", "readable", "push", "unpark", "halted", "lane")
 
-	scriptStranded  = load("stranded", "clock", "readable", "unpark")
+	scriptStranded  = load("stranded", "clock", "number", "readable", "push", "unpark", "lane")
 	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
 	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "push", "arrive", "unpark", "lane")
 

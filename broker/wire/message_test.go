@@ -212,6 +212,18 @@ func FuzzParseOutcome(f *testing.F) {
 	})
 }
 
+// A call is split by the sizes of its tasks, so these count all of a lane.
+func TestSizeCountsTheLane(t *testing.T) {
+	x := broker.Task{ID: fixedID(1), Name: "n", Queue: "q", Codec: "json"}
+	x.Lane = &broker.Lane{Key: strings.Repeat("k", broker.MaxLaneKey), Sequence: strings.Repeat("s", broker.MaxLaneKey)}
+	for i := range broker.MaxCharges {
+		x.Lane.Limits = append(x.Lane.Limits, broker.Charge{Limit: strings.Repeat("l", broker.MaxName), Key: strings.Repeat(string(rune('a'+i)), broker.MaxLaneKey), Cost: 1})
+	}
+	if size, record := x.Size(), len(AppendRecord(nil, &x)); size < record {
+		t.Errorf("the size of a task is given as %d, and its record has %d bytes", size, record)
+	}
+}
+
 // AdoptRecord reads the same as ParseRecord, and does not copy the payload.
 func TestAdoptRecord(t *testing.T) {
 	task := &broker.Task{ID: fixedID(1), Name: "blob", Payload: []byte("payload"), Unique: broker.Unique{Key: "k"}, Retries: 3}

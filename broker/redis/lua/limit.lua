@@ -1,13 +1,13 @@
--- limit changes a definition of a limit, closes or opens a limit, sets a weight, or resumes a halted
+-- limit changes or adds a definition of a limit, closes or opens a limit, sets a weight, or resumes a halted
 -- sequence. Then it opens what waits for the limits that are concerned and has room now.
 --
 -- KEYS  1 ready  2 held  3 watch  4 later  5 meta  6-14 the keys of lanes
--- ARGV  1 wake channel  2 what: define, remove, close, weigh, resume or open  3 the name of the limit
+-- ARGV  1 wake channel  2 what: define, add, remove, close, weigh, resume or open  3 the name of the limit
 --       with its key, each with its length in front; of weigh the key; of resume the sequence;
---       of open the limit at which the last call has stopped  4 define: the definition; close:
+--       of open the limit at which the last call has stopped  4 define, add: the definition; close:
 --       for how many ms, 0 opens; weigh: the weight, 1 removes it; open: the limit of the first call
 -- Returns false if the queue is not registered: nothing was done; register it and call again. Else
--- '' if it is done; the limit at which it has stopped, after which to call it again with open; or
+-- '' if it is done; of add a list with the definition that was there already; the limit at which it has stopped, after which to call it again with open; or
 -- 0 if the sequence is not halted.
 
 if redis.call('EXISTS', KEYS[5]) == 0 then
@@ -27,6 +27,13 @@ local function tidy()
 end
 
 local all, from = use, '[' .. use -- the beginning of the names of all limits that are concerned; where to begin
+if what == 'add' then
+  local known = redis.call('HGET', L.limits, 'd' .. use)
+  if known then
+    return { known }
+  end
+  what = 'define'
+end
 if what == 'define' then
   redis.call('HSET', L.limits, 'd' .. use, value .. ' ' .. text(us))
   if #use > 2 + string.byte(use, 1) then

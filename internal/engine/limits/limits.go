@@ -16,9 +16,8 @@ import (
 // operator has paused it, or let it go on. Any other error says that not all definitions may be stored; Declare can be
 // called again.
 //
-// Several programs may declare the same limit at the same time. If they declare different definitions, one of them is
-// stored, and those that look after it was stored return an error. A definition that an operator sets between the look and the
-// store is replaced; that takes as long as a request.
+// Several programs may declare the same limit at the same time. If they declare different definitions, the first one is
+// stored, and the others return an error.
 func Declare(ctx context.Context, b broker.Lanes, queue string, declared []limit.Limit) error {
 	defs, err := Definitions(declared)
 	if err != nil {
@@ -27,29 +26,14 @@ func Declare(ctx context.Context, b broker.Lanes, queue string, declared []limit
 	if err := broker.CheckName("queue", queue); err != nil {
 		return err
 	}
-	stored, err := b.LimitsIn(ctx, queue)
-	if err != nil {
-		return fmt.Errorf("limits of queue %s: %w", queue, err)
-	}
-	added := false
-	for _, def := range defs {
-		if find(stored, &def) != nil {
-			continue
-		}
-		if err := b.SetLimit(ctx, queue, def); err != nil {
-			return fmt.Errorf("limit %s of queue %s: %w", def.Name, queue, err)
-		}
-		added = true
-	}
-	if added { // another program may have stored the same limits meanwhile
-		if stored, err = b.LimitsIn(ctx, queue); err != nil {
-			return fmt.Errorf("limits of queue %s: %w", queue, err)
-		}
-	}
 	var conflicts []error
 	for _, def := range defs {
-		if old := find(stored, &def); old != nil && !same(*old, def) {
-			conflicts = append(conflicts, &limit.ConflictError{Queue: queue, Declared: def, Stored: *old})
+		stored, err := b.AddLimit(ctx, queue, def)
+		if err != nil {
+			return fmt.Errorf("limit %s of queue %s: %w", def.Name, queue, err)
+		}
+		if !same(stored, def) {
+			conflicts = append(conflicts, &limit.ConflictError{Queue: queue, Declared: def, Stored: stored})
 		}
 	}
 	if len(conflicts) == 1 {
@@ -72,16 +56,6 @@ func Definitions(declared []limit.Limit) ([]broker.Limit, error) {
 		defs = append(defs, def)
 	}
 	return defs, nil
-}
-
-// find returns the stored definition with the name and key of def, or nil.
-func find(stored []broker.LimitInfo, def *broker.Limit) *broker.Limit {
-	for i := range stored {
-		if l := &stored[i].Limit; l.Name == def.Name && l.Key == def.Key {
-			return l
-		}
-	}
-	return nil
 }
 
 // same reports whether two definitions have the same numbers.

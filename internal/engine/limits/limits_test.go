@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,24 +21,20 @@ type lanes struct {
 	before func(l broker.Limit) error // called before a definition is stored; nil is nothing
 }
 
-func (b *lanes) LimitsIn(_ context.Context, queue string) (infos []broker.LimitInfo, err error) {
+func (b *lanes) AddLimit(_ context.Context, queue string, l broker.Limit) (broker.Limit, error) {
 	if queue != "q" {
-		return nil, fmt.Errorf("asked for the queue %s", queue)
+		return l, fmt.Errorf("asked for the queue %s", queue)
 	}
-	for _, name := range slices.Sorted(maps.Keys(b.stored)) {
-		infos = append(infos, broker.LimitInfo{Limit: b.stored[name]})
-	}
-	return infos, nil
-}
-
-func (b *lanes) SetLimit(_ context.Context, _ string, l broker.Limit) error {
 	if b.before != nil {
 		if err := b.before(l); err != nil {
-			return err
+			return l, err
 		}
 	}
-	b.stored[l.Name+"/"+l.Key] = l
-	return nil
+	name := l.Name + "/" + l.Key
+	if _, ok := b.stored[name]; !ok {
+		b.stored[name] = l
+	}
+	return b.stored[name], nil
 }
 
 func newLanes(stored ...broker.Limit) *lanes {
@@ -86,26 +81,18 @@ func TestDeclare(t *testing.T) {
 	}
 }
 
-// Of two programs that declare different definitions at once, the one whose definition was replaced says so.
+// A definition that comes while a program declares its own is not replaced, and the program says so.
 func TestDeclareAtOnce(t *testing.T) {
 	b := newLanes()
-	err := limits.Declare(t.Context(), &lateLanes{b}, "q", []limit.Limit{limit.Concurrency("x", 1)})
+	b.before = func(l broker.Limit) error {
+		b.stored[l.Name+"/"+l.Key] = broker.Limit{Name: l.Name, Most: 2}
+		return nil
+	}
+	err := limits.Declare(t.Context(), b, "q", []limit.Limit{limit.Concurrency("x", 1)})
 	var conflict *limit.ConflictError
-	if !errors.As(err, &conflict) || conflict.Stored.Most != 2 {
+	if !errors.As(err, &conflict) || conflict.Stored.Most != 2 || b.stored["x/"].Most != 2 {
 		t.Errorf("error %v, want a conflict with the definition of the other program", err)
 	}
-}
-
-// lateLanes stores another definition right after each one that is stored, as another program does that has looked at the same
-// time.
-type lateLanes struct{ *lanes }
-
-func (b *lateLanes) SetLimit(ctx context.Context, queue string, l broker.Limit) error {
-	if err := b.lanes.SetLimit(ctx, queue, l); err != nil {
-		return err
-	}
-	l.Most++
-	return b.lanes.SetLimit(ctx, queue, l)
 }
 
 // An error of the broker is returned, and declaring again stores the rest.

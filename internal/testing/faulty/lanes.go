@@ -10,6 +10,7 @@ import (
 // The operations of [broker.Lanes], which the wrapped broker must have.
 const (
 	SetLimit       Op = "set limit"
+	AddLimit       Op = "add limit"
 	RemoveLimit    Op = "remove limit"
 	LimitsIn       Op = "limits"
 	CloseLimit     Op = "close limit"
@@ -25,6 +26,11 @@ func (b *Broker) lanes() broker.Lanes { return b.Broker.(broker.Lanes) }
 // SetLimit implements [broker.Lanes].
 func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) error {
 	return b.do(ctx, SetLimit, 1, func(ctx context.Context) error { return b.lanes().SetLimit(ctx, queue, l) })
+}
+
+// AddLimit implements [broker.Lanes].
+func (b *Broker) AddLimit(ctx context.Context, queue string, l broker.Limit) (broker.Limit, error) {
+	return ask(ctx, b, AddLimit, 1, func(ctx context.Context) (broker.Limit, error) { return b.lanes().AddLimit(ctx, queue, l) })
 }
 
 // RemoveLimit implements [broker.Lanes].
