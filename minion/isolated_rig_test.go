@@ -420,7 +420,7 @@ func (y *yard) remote(d deed, opts ...task.Option) *task.RemoteError {
 // printed waits for a line of a child and returns the number after the text.
 func (y *yard) printed(text string) int {
 	y.Helper()
-	for range 3000 {
+	for range 12_000 {
 		if i := indexAfter(y.logs.String(), text+" "); i > 0 {
 			digits := y.logs.String()[i:]
 			end := 0

@@ -38,7 +38,7 @@ func TestIsolatedSubmit(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	for range 1000 { // the task is sent right after the success
+	for range 12_000 { // the task is sent right after the success
 		if n, err = task.NewFuture[int](y.arb, id).Result(t.Context()); !errors.Is(err, task.ErrNotFound) {
 			break
 		}

@@ -57,7 +57,7 @@ func outcomeOnRedis(t *testing.T, url, namespace string, lethal int, call callFu
 	}
 	w := worldOf(t, b, lethal, lethal%2 == 0)
 	defer w.close()
-	w.idle, w.patience = 10*time.Millisecond, 500
+	w.idle, w.patience = 10*time.Millisecond, 12_000
 	if got := text(w.outcome(w.send(call()))); got != want {
 		t.Errorf("death at call %d: outcome %s, want %s", lethal, got, want)
 	}
@@ -77,7 +77,7 @@ func TestAttemptsOnRedis(t *testing.T) {
 	}
 	w := worldOf(t, b, 0, false)
 	defer w.close()
-	w.idle, w.patience = 10*time.Millisecond, 500
+	w.idle, w.patience = 10*time.Millisecond, 12_000
 	s := scenario("flows in flows")
 	parent := broker.NewID(broker.KindTask, "default", 0)
 	first := client.Child{Client: w.c, Parent: parent, Attempt: 1}
