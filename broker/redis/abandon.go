@@ -35,7 +35,6 @@ const (
 type abandonedTask struct {
 	id      broker.ID
 	attempt uint32 // number of the attempt that would have been next; the message must still have it
-	unique  string
 	outcome []byte // the record of the outcome, behind its length (4 bytes)
 }
 
@@ -151,7 +150,7 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 		}
 		class, read, sweep := retention(b.cfg.atLeast, d.Retention, d.DeadFor, d.DeadFor > 0)
 		of := keptFor{class, read, sweep}
-		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique.Key, outcome: appendFrame(nil, &s.Outcome)})
+		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, outcome: appendFrame(nil, &s.Outcome)})
 	}
 	return ends, nil
 }
@@ -161,14 +160,14 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 func (b *Broker) endAbandoned(ctx context.Context, k *keys, of keptFor, tasks []abandonedTask) (int, error) {
 	names := []string{
 		k.minions, k.due, k.scheduled, k.parked, k.needs, k.state, k.dead, k.unique, k.retention, k.ended(of.class),
-		k.about, k.deadlines, k.flows, k.outbox,
+		k.about, k.deadlines, k.flows, k.outbox, k.holders, k.ready, k.checked, k.watch,
 	}
 	names = append(names, k.lanes...)
-	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes}
+	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes, k.wake}
 	for i := range tasks {
 		t := &tasks[i]
 		names = append(names, k.record(t.id))
-		args = append(args, t.id[:], binary.BigEndian.AppendUint32(nil, t.attempt), t.outcome, t.unique)
+		args = append(args, t.id[:], binary.BigEndian.AppendUint32(nil, t.attempt), t.outcome)
 	}
 	reply, err := scriptAbandon.run(ctx, b, names, args...)
 	if err != nil {

@@ -356,8 +356,7 @@ func (c *consumer) again(k *keys) {
 
 // fetchOne runs the dequeue script for one partition. It repeats that while the script returns
 // only cancelled messages and says that there are more. The reply has the server's time,
-// the next due time, whether there is more, the number of messages, these, and then
-// messages with unique keys that were dropped.
+// the next due time, whether there is more, the number of messages, and these.
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
 		asked := time.Now()
@@ -390,11 +389,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		now := toInt(reply[0])
 		c.note(k, reply[1], now)
 		more = reply[2] == "1"
-		msgs, dropped := reply[4:4+n], reply[4+n:]
-		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, n), fetched)
-		if len(dropped) > 0 {
-			_ = do(ctx, func() error { c.b.unlock(ctx, k, dropped); return nil })
-		}
+		out, err = c.deliver(ctx, k, reply[4:4+n], now, slices.Grow(out, n), fetched)
 		if err != nil {
 			return nil, true, err
 		}

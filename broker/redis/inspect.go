@@ -319,6 +319,7 @@ const requeueAtOnce = 250
 type letter struct {
 	id     broker.ID
 	unique string // its unique key; "" until its message has been read
+	tail   string // what the hash unique has of it behind the times, see keyTail
 	at     int    // its index among the ids of this partition
 }
 
@@ -326,15 +327,12 @@ type letter struct {
 // or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
-	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines, k.scheduled}
+	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines, k.holders, k.scheduled}
 	names = append(names, k.lanes...)
 	args := []any{k.wake}
 	for _, l := range letters {
-		names = append(names, k.record(l.id))
-		args = append(args, l.id[:], l.unique)
-	}
-	for _, l := range letters {
-		names = append(names, k.excused(l.id))
+		names = append(names, k.record(l.id), k.excused(l.id), k.window(l.unique))
+		args = append(args, l.id[:], l.unique, l.tail)
 	}
 	reply, err := scriptRequeue.run(ctx, b, names, args...)
 	if err != nil {
@@ -353,8 +351,8 @@ func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any,
 func (l *letter) read(reply any) (done bool, err error) {
 	const idSize = len(broker.ID{})
 	switch text, _ := reply.(string); {
-	case len(text) == idSize:
-		return true, &broker.DuplicateError{ID: l.id, Holder: toID(text), Key: l.unique}
+	case len(text) > idSize && text[0] == 0xff: // no message begins like this
+		return true, duplicate(l.id, toID(text[1:]), l.unique, text[1+idSize:])
 	case len(text) > idSize:
 		var d broker.Delivery
 		if err := wire.ParseRecord(&d, []byte(text), 0); err != nil {
@@ -363,7 +361,7 @@ func (l *letter) read(reply any) (done bool, err error) {
 		if d.Unique.Key == "" {
 			return true, fmt.Errorf("dead letter %s: %w: it has no unique key, and should", l.id, broker.ErrMalformed)
 		}
-		l.unique = d.Unique.Key
+		l.unique, l.tail = d.Unique.Key, keyTail(&d.Task)
 		return false, nil
 	}
 	switch toInt(reply) {

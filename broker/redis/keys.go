@@ -31,7 +31,8 @@ type keys struct {
 	state      string   // hash of id, or name of a block of ids -> states; see status.lua, block.lua
 	due        string   // sorted set of ids by due time in unix ms
 	scheduled  string   // hash of id -> message, of the tasks in due and of blocked ones
-	unique     string   // hash of unique key -> id of the task that has it
+	unique     string   // hash of unique key -> the task that has it; see free_keys.lua
+	holders    string   // hash of id -> unique key of the task, with the task that waits behind it
 	dead       string   // hash of id -> message, of dead letters
 	parked     string   // sorted set of ids of parked tasks by the number of their need; see unpark.lua
 	needs      string   // hash of such a number -> the need itself
@@ -69,7 +70,7 @@ func keysOf(namespace, queue, part string) *keys {
 		queue: queue, base: base,
 		ready: base + "ready", checked: base + "held", canceled: base + "gone", halt: base + "halt",
 		state: base + "state", due: base + "due", scheduled: base + "later",
-		unique: base + "unique", dead: base + "dead", unreadable: base + "odd",
+		unique: base + "unique", holders: base + "holders", dead: base + "dead", unreadable: base + "odd",
 		about: base + "about", parked: base + "parked", needs: base + "needs", deadlines: base + "deadlines",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",

@@ -51,8 +51,8 @@ const orphanFor = time.Minute
 
 // hasLargeRecord reports whether the record of t gets a key of its own. Three kinds of large tasks
 // stay whole: a blocked task, since its body is replaced when it is released; a task with a
-// unique key, since that key is read from the message when the task is dropped; and a task
-// with a lane, which scripts read.
+// unique key, since a requeue reads that key from the message; and a task with a lane, which
+// scripts read.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
 	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == "" && t.Lane == nil
 }

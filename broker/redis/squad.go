@@ -70,7 +70,7 @@ func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.I
 		for _, p := range positions {
 			args = append(args, ids[p][:])
 		}
-		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.scheduled, k.flight(name), k.minions, k.halt, k.flows}, args...)
+		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.scheduled, k.flight(name), k.minions, k.halt, k.flows, k.holders}, args...)
 		if err != nil {
 			return nil, err
 		}

@@ -125,7 +125,7 @@ func (k *keys) types() []typed {
 	return []typed{
 		{k.ready, "list"}, {k.checked, "list"}, {k.unreadable, "list"},
 		{k.canceled, "set"}, {k.stop, "set"},
-		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.dead, "hash"},
+		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.holders, "hash"}, {k.dead, "hash"},
 		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"},
 		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.retention, "zset"},
 		{k.meta, "string"},

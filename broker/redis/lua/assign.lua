@@ -2,7 +2,7 @@
 -- publishes their messages on the minion's channel for posts. A task that the minion holds
 -- already is published again, since the caller repeats an assignment after a lost reply.
 --
--- KEYS  1 due  2 later  3 flight  4 minions  5 halt  6 flows
+-- KEYS  1 due  2 later  3 flight  4 minions  5 halt  6 flows  7 holders
 -- ARGV  1 minion  2 its channel for posts  3 how the published text begins: 'a', length and
 --       name of the queue; then the ids
 -- Returns false if the minion is not registered or its lease has ended, else for each id 1
@@ -21,7 +21,8 @@ for i = 4, #ARGV do
   local msg = redis.call('HGET', later, id)
   if msg and readable(msg) then
     local flags, at = string.byte(msg, 25), redis.call('ZSCORE', due, id)
-    if math.floor(flags / 4) % 2 == 1 and not stay[id] and not (at and scoreOf(at) <= t) then -- FlagBlocked, and its time as a blocked task is not over
+    if math.floor(flags / 4) % 2 == 1 and not stay[id] and not (at and scoreOf(at) <= t) -- FlagBlocked, and its time as a blocked task is not over
+      and not isBehind(KEYS[7], id, flags) then
       msg = string.sub(msg, 1, 24) .. string.char(flags - 4) .. string.sub(msg, 26)
       pairs[#pairs + 1] = id
       pairs[#pairs + 1] = msg

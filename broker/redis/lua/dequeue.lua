@@ -8,8 +8,7 @@
 -- ARGV  1 minion  2 wake channel  3 how many messages at most  4 about how many bytes at most
 -- Returns false if the minion is not registered, else a flat list, which the client reads with
 -- fewer allocations: the server's time, when the next task is due ('' if none is), whether more
--- tasks are left (0, 1), how many messages follow, these messages, and the dropped messages
--- that have a unique key.
+-- tasks are left (0, 1), how many messages follow, and these messages.
 
 local ready, held, gone, due, later, flight, minions, odd, watch =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
@@ -80,7 +79,7 @@ end
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 
 -- Hand out messages.
-local out, dropped, n = { 0, 0, 0, 0 }, {}, 0
+local out, n = { 0, 0, 0, 0 }, 0
 local careful = redis.call('EXISTS', held) == 1
 local from = careful and held or ready
 local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
@@ -150,9 +149,6 @@ while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
       local blocked = stay[id] and barred(msg)
       if over and over[i] == 1 then
         ends[#ends + 1] = id
-        if math.floor(string.byte(msg, 25) / 2) % 2 == 1 then -- FlagUnique
-          dropped[#dropped + 1] = msg
-        end
       elseif blocked then
         kept[#kept + 1] = id
         kept[#kept + 1] = blocked
@@ -226,7 +222,4 @@ if lining then -- a line that waits for a time is like a scheduled task
   end
 end
 out[1], out[2], out[3], out[4] = t, soon or '', (left or open) and 1 or 0, n
-for i = 1, #dropped do
-  out[4 + n + i] = dropped[i]
-end
 return out

@@ -1,7 +1,7 @@
 -- release makes blocked tasks pending. The head of a message, with id and counts, stays as it
 -- is, and lane and body are replaced by those of the new message, which has the arguments.
 --
--- KEYS  1 ready  2 held  3 due  4 later  5 watch  6-14 the keys of lanes
+-- KEYS  1 ready  2 held  3 due  4 later  5 watch  6 holders  7-15 the keys of lanes
 -- ARGV  1 wake channel, then for each task its id and its new message
 -- Returns how many were released. The others are not blocked (any more).
 
@@ -14,7 +14,7 @@ for i = 2, #ARGV, 2 do
   local msg = not seen[id] and redis.call('HGET', later, id)
   if msg and readable(msg) then
     local flags = string.byte(msg, 25)
-    if math.floor(flags / 4) % 2 == 1 then -- FlagBlocked
+    if math.floor(flags / 4) % 2 == 1 and not isBehind(KEYS[6], id, flags) then -- FlagBlocked
       seen[id] = true
       ids[#ids + 1] = id
       -- A task with a stub was never stored as blocked. It is blocked since its flow is halted,
@@ -37,7 +37,7 @@ if #ids > 0 then
   push(ready, held, watch, ARGV[1], msgs, false)
   redis.call('ZREM', due, unpack(ids))
   redis.call('HDEL', later, unpack(ids))
-  local L = laneKeys(6, later)
+  local L = laneKeys(7, later)
   if #left > 0 and endSequence(L, left, 8) then
     nudge(ready, watch, ARGV[1])
   end

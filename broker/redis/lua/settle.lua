@@ -12,10 +12,11 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of large tasks, then the list of each retention class that
---       a group names, then parked and needs if tasks are parked, then about, deadlines and the
---       keys of lanes, as far as they are needed
--- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'a'
---       about, 'd' deadlines, 'l' keys of lanes; then for each group:
+--       a group names, then parked and needs if tasks are parked, then holders, about, deadlines
+--       and the keys of lanes, as far as they are needed
+-- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'h'
+--       holders (and then the keys of lanes, too), 'a' about, 'd' deadlines, 'l' keys of lanes;
+--       then for each group:
 --         verb: finish, retry, snooze, giveback or park; with a - behind it if no handler was
 --           started
 --         a: of finish the final state; of retry, snooze and park the delay in ms; of giveback 0
@@ -28,7 +29,7 @@
 --         notices: for each task id (16 bytes), length (4) and outcome. The outcome of a task
 --           that is not finished is the one that it gets if it was cancelled meanwhile.
 --         attempts: 4 bytes for each task, or 4 bytes in all if they are the same
---         unique keys: for each task length (2) and key; '' if no task has one
+--         1 if a task has a unique key, else ''
 --         records: for each task 2 bytes, the index of its record in KEYS, or 0 if it has none;
 --           '' if no task has one
 --         blocks: for the first tasks, a byte for each number of neighbours of the same block
@@ -48,7 +49,7 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local about -- the hash, or nil if no task of the call has a field there that changes
 local deadlines -- the set, or nil if no task of the call has a deadline
-local L -- the keys of lanes, or nil if no task of the call has a lane
+local L -- the keys of lanes, or nil if no task of the call has a lane or a unique key
 local last = #KEYS
 if string.find(ARGV[4], 'l', 1, true) then
   L, last = laneKeys(last - 8, later), last - 9
@@ -57,7 +58,13 @@ if string.find(ARGV[4], 'd', 1, true) then
   deadlines, last = KEYS[last], last - 1
 end
 if string.find(ARGV[4], 'a', 1, true) then
-  about = KEYS[last]
+  about, last = KEYS[last], last - 1
+end
+local locks -- what freeKeys needs, or nil if no task of the call has a unique key
+if string.find(ARGV[4], 'h', 1, true) then
+  locks = keyNames(unique, KEYS[last], later, due, ready, held, watch, wake, L)
+  redis.call('HLEN', unique) -- a key of the wrong type makes the script fail here, before the first change
+  redis.call('HLEN', locks.holders)
 end
 
 local sub, byte, char = string.sub, string.byte, string.char
@@ -77,7 +84,7 @@ local position, at = 0, 5
 
 -- The current group: number of tasks, and the arguments as above; then, by index of the task, id,
 -- attempt, where its notice begins and ends, and the message that the minion holds.
-local n, notices, keys, records, runs
+local n, notices, keyed, records, runs
 local ids, attempts, froms, tos, msgs
 local opened = false -- whether lines were opened
 local alike -- the attempt, if it is the same for all tasks, or false
@@ -90,17 +97,13 @@ end
 
 -- forgetKeys frees the unique keys of tasks that have ended; which has their indexes.
 local function forgetKeys(which)
-  local held, from = {}, 1
-  for i = 1, n do
-    local hi, lo = byte(keys, from, from + 1)
-    held[i] = sub(keys, from + 2, from + 1 + hi * 256 + lo)
-    from = from + 2 + hi * 256 + lo
-  end
+  local some = {}
   for _, i in ipairs(which) do
-    if held[i] ~= '' and redis.call('HGET', unique, held[i]) == ids[i] then
-      redis.call('HDEL', unique, held[i])
+    if math.floor(byte(msgs[i], 25) / 2) % 2 == 1 then -- FlagUnique
+      some[#some + 1] = ids[i]
     end
   end
+  freeKeys(locks, some, t)
 end
 
 -- forgetRecords removes the large records of tasks that have ended. The record of a dead letter
@@ -261,7 +264,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     end
     redis.call('HSET', dead, unpack(pairs))
   end
-  if keys ~= '' then
+  if keyed then
     forgetKeys(which)
   end
   if about then
@@ -342,7 +345,7 @@ end
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
-  n, notices, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
+  n, notices, keyed = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10] ~= ''
   local stamps = ARGV[at + 9]
   alike = #stamps == 4 and stamps
   unstarted = byte(verb, -1) == 45 -- '-'

@@ -54,8 +54,8 @@ var known = []mutant{
 		"local is = verb ~= 'finish' and stopping and", "local is = false and", "kills that race with the return, and the rule that an attempt that returns after the kill is the last",
 		[]Verdict{AfterKill}, how{},
 	}, {
-		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/cancel.lua",
-		"redis.call('SADD', gone, unpack(tombs))", "", "",
+		"a kill of a waiting task leaves no tombstone", "broker/redis/lua/end_waiting.lua",
+		"redis.call('SADD', k.gone, unpack(tombs))", "", "",
 		[]Verdict{AfterKill}, how{},
 	}, {
 		"the deadlines of waiting tasks are not watched", "broker/redis/lua/enqueue.lua",
@@ -119,8 +119,8 @@ var known = []mutant{
 		"redis.call('HDEL', flight, unpack(settled))", "", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
-		"a task that is killed while it waits is not taken out of the list of the blocking moves", "broker/redis/lua/cancel.lua",
-		"redis.call('RENAME', ready, held)", "", "",
+		"a task that is killed while it waits is not taken out of the list of the blocking moves", "broker/redis/lua/end_waiting.lua",
+		"redis.call('RENAME', k.ready, k.held)", "", "",
 		[]Verdict{AfterKill}, how{},
 	}, {
 		"a kill of a running task is not remembered", "broker/redis/lua/cancel.lua",
