@@ -171,6 +171,9 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 			over = true
 		}
 	}
+	if !over && a.d.Unique.UntilStart {
+		settled, over = a.startKey(&st)
+	}
 	if over {
 		st.Unstarted = st.Unstarted || !settled // no handler ran, so no result is lost: see run.lose
 		a.ctx.end(nil)

@@ -92,6 +92,11 @@ var optionCases = []struct {
 	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("scope", "key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("thumb", "key"), task.UniqueIn("x", ""), []string{onCall}},
+	{"UniqueArgs", task.UniqueArgs(), task.Unique(""), []string{onCall}},
+	{"UniqueFor", task.UniqueFor(time.Hour), task.UniqueUntilDone(), []string{onCall}},
+	{"UniqueUntilStart", task.UniqueUntilStart(), task.UniqueUntilDone(), []string{onCall}},
+	{"OnConflict", task.OnConflict(task.ConflictReplace), task.OnConflict(task.ConflictRefuse), []string{onCall}},
+	{"ConflictMaxAge", task.ConflictMaxAge(time.Hour), task.ConflictMaxAge(0), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta("k"), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta(), []string{onCall}},
 	{"Inherit", task.Inherit(), task.Detach(), []string{onCall}},
@@ -105,15 +110,29 @@ var optionCases = []struct {
 	{"Limit", task.Limit("mail"), task.NoLane(), []string{onCall}},
 }
 
+// optionNeeds are the options without which those of a unique key are refused.
+var optionNeeds = map[string][]task.Option{
+	"UniqueFor":        {task.Unique("key")},
+	"UniqueUntilStart": {task.UniqueArgs()},
+	"OnConflict":       {task.Unique("key")},
+	"ConflictMaxAge":   {task.Unique("key"), task.OnConflict(task.ConflictLatest)},
+}
+
 // otherOptions are the options that remove others, which optionCases has as undo, and Invalid and the options of options, which
 // have tests of their own.
-var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta", "NoLane", "StopOnFailure", "KeyedBy", "KeyedFrom", "Costs", "CostsFrom"}
+var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta", "NoLane", "UniqueUntilDone", "StopOnFailure", "KeyedBy", "KeyedFrom", "Costs", "CostsFrom"}
 
 // On each target an option has an effect, or is refused by an error that names it. Its effect can be
 // removed again.
 func TestOptionsCountOrAreRefused(t *testing.T) {
 	for _, tt := range optionCases {
 		for where, give := range targets {
+			give := func(opts ...task.Option) seen {
+				if where == onCall {
+					opts = slices.Concat(optionNeeds[tt.name], opts)
+				}
+				return give(opts...)
+			}
 			plain, with := give(), give(tt.option)
 			if plain.err != nil {
 				t.Fatal(where, plain.err)

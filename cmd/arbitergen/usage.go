@@ -29,8 +29,18 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     retention=DURATION  how long its result is kept
     dead-retention=DURATION
                         how long a call that has failed for good is kept
-    unique=KEY          a second call is refused while one is queued or running
+    unique=args         a second call with the same arguments is refused while
+                        one is queued or running
+    unique=PARAMETER,PARAMETER
+                        the same, where only these parameters count
+    unique-key=KEY      the same, where all calls have the same key
     unique-in=SCOPE:KEY the same, for all tasks that name the scope
+    unique-for=DURATION the key is held that long after the call was sent
+    unique-until=start  the key is free when the call starts
+    on-conflict=refuse|join|replace|latest
+                        what becomes of a second call
+    conflict-max-age=DURATION
+                        a call that has waited for longer is not replaced
     priority=NUMBER     0 to 9, a higher one is handed out first; default 5
     fair=ARGUMENT       calls take turns by the value of that argument
     sequence=ARGUMENT   calls with the same value run one after the other

@@ -107,6 +107,7 @@ func (r *Request) clone() *Request {
 	if s := r.special; s != &ordinary {
 		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
 	}
+	c.reserve()
 	return c
 }
 
@@ -121,14 +122,18 @@ func (r *Request) With(change func(*Settings)) *Request {
 	s := r.settings.Clone()
 	change(&s)
 	c.settings = &s
+	c.reserve()
 	if r.special.parts == nil {
 		if s.Lane != nil {
 			c.settings = s.ForArgs(r.Args())
 		}
 		return c
 	}
-	if s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
-		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	if s.Unique.keyed() || s.Delay != 0 || !s.ETA.IsZero() {
+		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and unique keys are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	}
+	if err := s.Unique.OnConflict.inFlow(); err != nil {
+		c.fail(fmt.Errorf("%s: %w", r.name, err))
 	}
 	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(change) })
 	return c
@@ -233,6 +238,7 @@ func Then(before, next *Request) *Request {
 	p.size = p.before.size + len(p.members)
 	r := newFlow(p)
 	r.fail(before.special.err)
+	r.checkMember(before)
 	s := r.settings.Clone()
 	s.Retention = max(before.settings.Retention, next.settings.Retention)
 	r.settings = &s
@@ -267,6 +273,9 @@ func newFlow(p *parts) *Request {
 		if m == nil {
 			p.members[i] = New("", nil, nil)
 		}
+		r.checkMember(m)
 	}
+	r.checkMember(p.group.Callback)
+	r.checkMember(p.group.Finalizer)
 	return r
 }

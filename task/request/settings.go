@@ -1,7 +1,6 @@
 package request
 
 import (
-	"cmp"
 	"maps"
 	"time"
 
@@ -22,8 +21,7 @@ type Settings struct {
 	Backoff       func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
 	Retention     time.Duration                            // Retention; default broker.DefaultRetention
 	DeadRetention time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
-	Unique        string                                   // Unique; default none
-	Scope         string                                   // UniqueIn; default "": the name of the task
+	Unique        Unique                                   // Unique and the options behind it
 	Meta          map[string]string                        // Meta; default none
 	Lane          *Lane                                    // Priority, FairKey, Sequence, Limit; default nil: none of them
 	Schema        uint64                                   // Schema; default 0
@@ -48,7 +46,7 @@ func Default() Settings { return *noOptions }
 // Clone returns a copy with a map and a lane of its own.
 func (s *Settings) Clone() Settings {
 	c := *s
-	c.Meta, c.Lane = maps.Clone(s.Meta), s.Lane.clone()
+	c.Meta, c.Lane = maps.Clone(s.Meta), s.Lane.clone() // Unique.Params never changes
 	return c
 }
 
@@ -60,8 +58,8 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadRetention,
 		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Slots: uint32(s.Slots), Enqueued: now,
 	}
-	if s.Unique != "" {
-		t.Unique.Key = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)
+	if s.Unique.keyed() {
+		t.Unique = s.Unique.record(name)
 	}
 	if !s.ETA.IsZero() {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))

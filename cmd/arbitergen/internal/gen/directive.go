@@ -27,6 +27,9 @@ type options struct {
 	sequence *argUse // nil if there is none
 	stops    bool    // the sequence halts at a failure
 	limits   []limitUse
+	conflict string // the value of on-conflict
+
+	uniqueArgs []string // the parameters of which the unique key is made: none is all; nil if there is no such key
 
 	at map[string]token.Pos // the position of each key; for a repeated one, of the last
 }

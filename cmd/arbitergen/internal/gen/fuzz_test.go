@@ -14,12 +14,12 @@ import (
 // accept a wrong name.
 func FuzzDirective(f *testing.F) {
 	for _, seed := range []string{
-		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique=k upstream=x",
+		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique-key=k upstream=x",
 		" backoff=exponential:1s..10m backoff=constant: delay=1s within=1h dead-retention=0 isolated inherit meta=a:b meta=:",
 		" optional=x optional=y default=z:1 default= default=: \"default=s:a b\"",
-		" \"unique=two words\"", " `unique=raw`", " name=\"a b\"", " name", " =", " ==", " name=", " nname=x", "\tname=x\t\u00a0",
+		" \"unique-key=two words\"", " `unique-key=raw`", " unique=args unique-for=1s", " unique=a,b,a on-conflict=join", " unique=,", " name=\"a b\"", " name", " =", " ==", " name=", " nname=x", "\tname=x\t\u00a0",
 		" timeout=-1s", " timeout=9999999999999999h", " priority=128", " retries=1e3", " name=a name=a", " \"", " \xff=\x00",
-		" unique=" + strings.Repeat("x", broker.MaxUniqueKey+1),
+		" unique-key=" + strings.Repeat("x", broker.MaxUniqueKey+1),
 		" priority=9 fair=a.B sequence=a on-failure=stop limit=x key=a.B.C cost=a limit=y key=a", " key=a limit=x key=a key=b on-failure=go fair=a..b",
 	} {
 		f.Add(seed)

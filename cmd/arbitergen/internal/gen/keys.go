@@ -47,11 +47,16 @@ var keyList = []key{
 	{name: "backoff", form: "constant:DURATION or exponential:BASE..LIMIT", set: (*options).setBackoff},
 	{name: "retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("Retention", v, 0) }},
 	{name: "dead-retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("DeadRetention", v, 0) }},
-	{name: "unique", form: "KEY", set: func(o *options, v string) error {
+	{name: "unique", form: "args or PARAMETER,PARAMETER", set: (*options).setUnique},
+	{name: "unique-key", form: "KEY", set: func(o *options, v string) error {
 		o.add("Unique", strconv.Quote(v))
 		return o.checkUnique(v)
 	}},
 	{name: "unique-in", form: "SCOPE:KEY", set: (*options).setUniqueIn},
+	{name: "unique-for", form: "DURATION", set: func(o *options, v string) error { return o.duration("UniqueFor", v, time.Nanosecond) }},
+	{name: "unique-until", form: "start", set: (*options).setUniqueUntil},
+	{name: "on-conflict", form: "refuse|join|replace|latest", set: (*options).setOnConflict},
+	{name: "conflict-max-age", form: "DURATION", set: func(o *options, v string) error { return o.duration("ConflictMaxAge", v, time.Nanosecond) }},
 	{name: "priority", form: "NUMBER", set: (*options).setPriority},
 	{name: "fair", form: "ARGUMENT", set: (*options).setFair},
 	{name: "sequence", form: "ARGUMENT", set: (*options).setSequence},
@@ -83,9 +88,8 @@ func Keys() []string {
 
 // checkUnique returns an error if the key can't be the unique key of a task.
 func (o *options) checkUnique(key string) error {
-	_, own := o.at["unique"]
-	if _, shared := o.at["unique-in"]; own && shared {
-		return errors.New("a task has only one key: want unique or unique-in")
+	if err := o.checkOneKey(); err != nil {
+		return err
 	}
 	if len(key) > broker.MaxUniqueKey {
 		return fmt.Errorf("%d bytes, the limit is %d", len(key), broker.MaxUniqueKey)

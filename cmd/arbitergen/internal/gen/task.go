@@ -85,6 +85,7 @@ func (t *task) read() bool {
 	ok = t.readResults() && ok
 	ok = t.readStep() && ok
 	ok = t.readOptional() && ok
+	ok = t.readUnique() && ok
 	ok = t.readLane() && ok
 	if t.unit.inClient(t.annotated) {
 		ok = t.checkClient() && ok
