@@ -31,9 +31,10 @@ type attempt struct {
 
 	info atomic.Pointer[task.Info] // made when the handler asks for it
 	sent atomic.Pointer[sentCalls] // made when the handler first sends something
-	slot slotUse                   // run.mu guards it
+	slot slotUse                   // run.mu guards it and the next two
 	// listed reports whether the attempt is in the list of its session.
 	listed   bool
+	entry    entry
 	together bool // it starts together with its squad, even if it is a suspect
 	suspect  bool // it may have killed a minion; see blame.go
 

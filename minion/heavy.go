@@ -30,7 +30,7 @@ const (
 	// it has its slots before. The time is short because several minions may wait for tasks,
 	// and the one that gets the task need not be the one with room: then it looks, too.
 	offerAfter = 200 * time.Millisecond
-	// offerFor is how long a minion takes no task after it has given a heavy one back. The
+	// offerFor is how long a minion takes no task after it has given one back. The
 	// other one gets it within that time, since it waits for tasks.
 	offerFor = 200 * time.Millisecond
 	// gatherLook is how often a minion looks whether the task has ended while it gathers
@@ -95,28 +95,46 @@ func (r locked) watchGathering(now time.Time) (again time.Duration) {
 		return brief
 	}
 	q.pushFront(a)
-	if c := &r.offers; !c.looking && a.waited(now) >= offerAfter && now.Sub(c.looked) >= offerEvery {
-		c.looking, c.looked = true, now
-		r.wg.Go(func() { r.offer(a) })
+	if a.waited(now) >= offerAfter {
+		r.look(now, a.s, func(minions []broker.MinionInfo) bool {
+			if !r.gathering() || r.prefetched.first() != a || !roomElsewhere(minions, a) {
+				return false
+			}
+			r.giveBack()
+			return true
+		})
 	}
 	return gatherLook
 }
 
-// offer gives an attempt that gathers slots back if another minion has enough of them.
-func (r *run) offer(a *attempt) {
-	ctx, cancel := context.WithTimeout(a.s.bg, a.s.lease/3)
-	minions, err := r.m.b.Minions(ctx)
-	cancel()
-	room := err == nil && slices.ContainsFunc(minions, func(m broker.MinionInfo) bool {
+// roomElsewhere reports whether another minion has the slots for an attempt.
+func roomElsewhere(minions []broker.MinionInfo, a *attempt) bool {
+	return slices.ContainsFunc(minions, func(m broker.MinionInfo) bool {
 		return m.ID != a.s.id && canRun(&m, a.d) && m.Slots-m.Active >= int(a.slot.n)
 	})
+}
+
+// look asks the broker for the loads of all minions, unless the last look was a short time ago.
+// Then it calls give with mu held, which gives attempts back that another minion has room for.
+func (r locked) look(now time.Time, s *session, give func([]broker.MinionInfo) bool) {
+	c := &r.offers
+	if c.looking || now.Sub(c.looked) < offerEvery {
+		return
+	}
+	c.looking, c.looked = true, now
+	r.wg.Go(func() { r.offer(s, give) })
+}
+
+func (r *run) offer(s *session, give func([]broker.MinionInfo) bool) {
+	ctx, cancel := context.WithTimeout(s.bg, s.lease/3)
+	minions, err := r.m.b.Minions(ctx)
+	cancel()
 	l := r.lock()
 	defer l.unlock()
 	r.offers.looking = false
-	if !room || !l.gathering() || r.prefetched.first() != a {
+	if err != nil || !give(minions) {
 		return
 	}
-	l.giveBack()
 	r.offers.pending = true
 	if r.interrupt != nil { // a dequeue under way could bring the task back
 		r.interrupt()

@@ -123,9 +123,9 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 //
 // Run returns an error that wraps [task.ErrClosed] if the broker was closed, or if Stop
 // was called before Run. It returns an error that wraps [task.ErrInvalid] at once if slots
-// is not 1 to [MaxSlots], no handler is registered, tasks are [Isolated] and [Child] was
-// not called, an option about isolated tasks has no effect, the broker refuses the minion
-// for good, or Run was called before.
+// is not 1 to [MaxSlots], no handler is registered, [AtMost] names a task that is not
+// registered, tasks are [Isolated] and [Child] was not called, an option about isolated tasks
+// has no effect, the broker refuses the minion for good, or Run was called before.
 //
 // The contexts of the handlers have the values of ctx.
 func (m *Minion) Run(ctx context.Context, slots int) error {
@@ -183,6 +183,11 @@ func (m *Minion) begin(slots int) error {
 		return fmt.Errorf("%w: no task is registered", broker.ErrInvalid)
 	case m.halt.Err() != nil:
 		return errStopped
+	}
+	for name := range m.cfg.atMost {
+		if m.handlers[name] == nil {
+			return fmt.Errorf("%w option: AtMost: task %s is not registered; register its handler, or leave the option out", broker.ErrInvalid, name)
+		}
 	}
 	if err := m.isolate(); err != nil {
 		return err

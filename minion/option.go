@@ -24,7 +24,8 @@ const (
 )
 
 // Option changes a minion; see [New]. If an option is given twice, the later one counts,
-// except for [Codecs], [Isolated], [Limits] and [Use], which add up. New returns an error for an
+// except for [Codecs], [Isolated], [Limits] and [Use], which add up, and [AtMost] and
+// [AtMostFrom], which do so for different names. New returns an error for an
 // invalid option; it wraps [task.ErrInvalid], and names the option, its value and the
 // remedy.
 type Option interface {
@@ -35,6 +36,8 @@ type config struct {
 	queues    []string
 	weights   []int // the weights of queues; nil if their order is strict
 	retries   int
+	atMost    map[string]int // ceilings by name of a task
+	fromQueue map[string]int // ceilings by queue
 	backoff   task.Backoff
 	drain     time.Duration
 	deaths    int
@@ -74,6 +77,7 @@ func configure(opts []Option) config {
 		cfg.log = slog.Default()
 	}
 	cfg.checkLimits()
+	cfg.checkCeilings()
 	return cfg
 }
 

@@ -118,7 +118,7 @@ func (q *prefetchQueue) measure(now time.Time) {
 
 // room returns how many tasks may be dequeued now.
 func (r locked) room() int {
-	if r.offers.pending || r.gathering() {
+	if r.offers.pending || r.gathering() || r.closed() {
 		return 0
 	}
 	return r.slots.room(r.prefetched.slots, r.prefetched.pace)
@@ -173,10 +173,16 @@ func (r *run) giveBackOld() {
 // giveBack returns the prefetched attempts to their queues. If their lease is lost, it
 // only drops them.
 func (r locked) giveBack() {
-	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
-		r.giveBackOne(a)
+	for range r.prefetched.len() { // others that have waited for a limit may join meanwhile
+		r.giveBackOne(r.prefetched.pop())
 	}
 	r.changed()
+}
+
+// giveAllBack is giveBack for all attempts that have not started.
+func (r locked) giveAllBack() {
+	r.giveBackWaiting()
+	r.giveBack()
 }
 
 // giveBackOne returns an attempt that has not started to its queue. If its lease is lost, it

@@ -79,6 +79,8 @@ type run struct {
 	prefetched prefetchQueue // attempts that wait for a worker or for their slots
 	starting   []*attempt    // members of squads that may start; their slots are reserved
 	offers     offers
+	ceilings   *ceilings // nil if there are none
+	putOffs    putOffs
 	gauge      gauge
 
 	// Workers.
@@ -112,6 +114,7 @@ func newRun(ctx context.Context, m *Minion, n int) *run {
 		freed:      make(chan struct{}, 1),
 		prefetched: prefetchQueue{usual: memory * brief}, // assume longer attempts until many short ones have ended
 	}
+	r.ceilings = newCeilings(&m.cfg)
 	r.out.log, r.out.own = r.log, &r.own
 	r.pool = newPool(m, r.log, n)
 	r.suspectPool = newSuspectPool(m, r.log, n)
@@ -147,16 +150,24 @@ func (r *run) serve() error {
 func (r *run) free(ctx context.Context) int {
 	for {
 		l := r.lock()
-		r.prefetched.measure(time.Now())
+		now := time.Now()
+		r.prefetched.measure(now)
 		n := l.room()
+		var again <-chan time.Time
 		if n > 0 && r.unsettled < r.bound {
-			l.unlock()
-			return min(n, broker.MaxBatch)
+			wait := r.putOffs.wait(now, n)
+			if wait == 0 {
+				n = min(n, r.putOffs.allowed(now))
+				l.unlock()
+				return n
+			}
+			again = time.After(wait)
 		}
 		r.waiting = true
 		l.unlock()
 		select {
 		case <-r.freed:
+		case <-again: // too many tasks were put off
 		case <-ctx.Done():
 			return 0
 		}

@@ -111,16 +111,19 @@ func (q *squadMinion) Reserve(n, instead int) bool {
 }
 
 // Hold implements [squad.Minion].
-func (q *squadMinion) Hold(a *attempt, reserved int) bool {
+func (q *squadMinion) Hold(a *attempt, reserved int) (held, unfit bool) {
 	s, r := (*session)(q), q.r
 	l := r.lock()
 	defer l.unlock()
 	switch {
 	case s.lost || s.sealed || s.running.find(a.d.ID) != nil: // the last: it has come by a dequeue and by an assignment
-		return false
+		return false, false
 	case l.leaving(s):
 		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
-		return false
+		return false, false
+	case reserved > 0 && !l.join(a):
+		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
+		return false, true
 	}
 	if _, ok := s.early[a.d.ID]; ok {
 		a.ctx.end(task.ErrCanceled)
@@ -132,7 +135,7 @@ func (q *squadMinion) Hold(a *attempt, reserved int) bool {
 		r.slots.await(&a.slot)
 		r.waiters.Seen(l.spare())
 	}
-	return true
+	return true, false
 }
 
 // Start implements [squad.Minion].
@@ -148,7 +151,7 @@ func (q *squadMinion) Start(members []*attempt, reserved int) {
 		for _, a := range members {
 			r.slots.decided(&a.slot)
 			a.asked = now.Sub(a.received)
-			r.prefetched.push(a)
+			l.admit(a, now)
 		}
 		l.watchPrefetched()
 	default:
@@ -245,6 +248,7 @@ func (r locked) dropStarting(s *session) {
 func (r locked) discard(a *attempt, st *broker.Settlement) {
 	s := a.s
 	s.running.remove(a)
+	r.depart(a)
 	if !s.lost && !s.sealed {
 		r.add(s, st)
 	}

@@ -79,6 +79,7 @@ func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next 
 	s := a.s
 	l := r.lock()
 	r.prefetched.note(a, st)
+	l.depart(a)
 	r.slots.end(&a.slot)
 	if alive {
 		next = l.next()

@@ -280,7 +280,7 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 		case m.Kind == squad.Ready && m.N == missing[m.From]:
 			delete(missing, m.From)
 		case m.Kind == squad.Unfit:
-			return fmt.Errorf("%w: a member can't run at minion %s, or was killed", errUnfit, m.From)
+			return fmt.Errorf("%w: a member can't run at minion %s, exceeds what minion.AtMost allows there, or was killed", errUnfit, m.From)
 		}
 	}
 	return nil

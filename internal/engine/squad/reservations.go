@@ -45,9 +45,9 @@ type Minion[M any] interface {
 	Reserve(n, instead int) bool
 
 	// Hold takes a member that has come, and tells how many slots are reserved for it; it must not
-	// take more. It reports false if the minion does not hold the member: it has come a second time,
-	// or was given back.
-	Hold(member M, reserved int) bool
+	// take more. held is false if the minion does not hold the member: it has come a second time, or
+	// was given back. unfit says that it was given back because it would exceed a ceiling of the minion.
+	Hold(member M, reserved int) (held, unfit bool)
 
 	// Start starts members in the slots that are reserved for them, and frees the slots that are
 	// left over. Members without reserved slots start like any other task.
@@ -239,8 +239,10 @@ func (r *Reservations[M]) Enroll(squad broker.ID, member M) {
 	if !stray {
 		each = h.each
 	}
-	switch {
-	case !r.minion.Hold(member, each):
+	switch held, unfit := r.minion.Hold(member, each); {
+	case unfit:
+		r.answer(h, Unfit)
+	case !held:
 	case stray:
 		h = &reservation[M]{squad: squad, members: []M{member}}
 		r.strays[h] = struct{}{}

@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// crowd is a history of two tasks that run at the same time in one minion. slots has the slots of
+// the task, the slots of the minion, and the ceiling of the task's name. A third task runs later.
+func crowd(slots ...string) string {
+	text := ""
+	for i, key := range []string{"a", "b"} {
+		text += fmt.Sprintf("0 s send %[1]s\n 1 s accepted %[1]s\n %[2]d m0.1 start %[1]s 1 - - 0 %[3]s\n %[4]d m0.1 return %[1]s 1 ok\n 50 s got %[1]s succeeded %[1]s#1\n",
+			key, 5+i, slots[i], 20+i)
+	}
+	return text + "0 s send c\n 1 s accepted c\n 21 m0.1 start c 1 - - 0 " + slots[0] + "\n 30 m0.1 return c 1 ok\n 50 s got c succeeded c#1\n"
+}
+
 // histories are inputs of the checker, with the expected verdicts.
 var histories = []struct {
 	name string
@@ -112,6 +123,14 @@ var histories = []struct {
 
 	{"killed while it runs, and retried at once", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 55 m start a 2\n 56 m return a 2 ok\n 57 s got a succeeded a#2", "after kill"},
 	{"killed when it was about to start", "0 s send a\n 1 s accepted a\n 3 s kill a\n 4 s killed a stopping\n 55 m start a 1\n 56 m return a 1 cut\n 57 s got a canceled", ""},
+
+	{"as many tasks as slots", crowd("2/3/0", "1/3/0"), ""},
+	{"more tasks than slots", crowd("2/3/0", "2/3/0"), "crowded"},
+	{"more tasks than slots, one of which waits for others", crowd("3/3/0", "0/3/0"), ""},
+	{"more tasks than slots, of two minions", strings.NewReplacer("m0.1 start b", "m0.2 start b", "m0.1 return b", "m0.2 return b").Replace(crowd("2/3/0", "2/3/0")), ""},
+	{"more tasks of a name than its ceiling allows", crowd("1/3/1", "1/3/1"), "crowded"},
+	{"as many tasks of a name as its ceiling allows", crowd("1/3/2", "1/3/2"), ""},
+	{"a task beside one with a ceiling", crowd("1/3/1", "1/3/0"), ""},
 
 	{"promise kept", good + "7 m0.1 promise b 1 a\n 15 m start b 1\n 16 m return b 1 ok\n 17 i got b succeeded b#1", ""},
 	{"promise broken", good + "7 m0.1 promise b 1 a", "lost"},

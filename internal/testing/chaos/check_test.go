@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ func script(t *testing.T, text string) []Event {
 					Fails: w[4] == "failing" || w[4] == "collecting", Collect: w[4] == "collecting", Squad: w[4] == "squad"}
 			}
 
-		case Start: // attempt, results from upstream, id if it differs from the key, retries
+		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
 			if w[5] != "" && w[5] != "-" {
@@ -57,6 +58,11 @@ func script(t *testing.T, text string) []Event {
 			}
 			if w[6] != "" && w[6] != "-" {
 				e.ID = w[6]
+			}
+			if w[8] != "" { // slots of the task and of its minion, and the ceiling of its name
+				if _, err := fmt.Sscanf(w[8], "%d/%d/%d", &e.Slots, &e.Of, &e.Most); err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
 			}
 		case Recorded:
 			e.Attempt, e.ID, e.Key = attempts[w[4]], e.Key, ""

@@ -43,6 +43,8 @@
 //     before it follows any more.
 //   - A task expires only after its deadline. It does not start after its deadline. A
 //     waiting task expires soon after it, in whatever state it waits.
+//   - The tasks that run in a minion take no more slots than it has, and no more of them
+//     have one name than the minion's ceiling for it allows.
 //   - Idle minions start new tasks promptly. When all faults are over, every queue is
 //     served again within several leases.
 //

@@ -72,6 +72,9 @@ type Event struct {
 	ID      string   `json:"id,omitempty"`   // the system's id of it
 	Attempt int      `json:"attempt,omitempty"`
 	Retried int      `json:"retried,omitempty"` // of Start: the number of retries in task.Info
+	Slots   int      `json:"slots,omitempty"`   // of Start: how many slots the task takes; 0 if it waits for others, and lends them
+	Of      int      `json:"of,omitempty"`      // of Start: how many slots the minion has
+	Most    int      `json:"most,omitempty"`    // of Start: how many tasks of its name may run at once in a minion; 0 if there is no ceiling
 	Outcome string   `json:"outcome,omitempty"`
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`

@@ -34,9 +34,21 @@ func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(
 
 // work binds a call to a random queue. One call in four is so large that the broker on Redis stores
 // its payload in a separate record. Some of the other calls can be run only by minions of the newer
-// build.
+// build, some take half of the slots of a minion, and some have a name with a ceiling.
 func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
-	if a.Key[len(a.Key)-1]%4 == 0 { // no random number, so the load of existing seeds does not change
+	switch a.Key[len(a.Key)-1] % 8 { // no random number, so the load of existing seeds does not change
+	case 2:
+		return narrow.With(s.queue(rnd)).Bind(a)
+	case 6:
+		a.Slots = s.Slots / 2
+		return work.With(s.queue(rnd), task.Slots(a.Slots)).Bind(a)
+	}
+	return s.member(rnd, a)
+}
+
+// member is work for a member of a squad, which should find a slot at a minion.
+func (s *submitter) member(rnd *rand.Rand, a workArgs) task.Call[string] {
+	if a.Key[len(a.Key)-1]%4 == 0 {
 		a.Ballast = strings.Repeat("x", 10_000)
 	}
 	if a.Key[len(a.Key)-1]%4 == 1 {

@@ -34,6 +34,14 @@ var known = []mutant{
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', HEAD - 21)\n      msgs[i] = msg\n    end\n", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
+		"a heavy task takes one slot", "minion/heavy.go",
+		"a.slot.n = int32(min(n, total))", "a.slot.n = 1", "heavy tasks in the load, and the rule about what is used at once",
+		[]Verdict{Crowded}, how{},
+	}, {
+		"a task starts although the ceiling of its name is reached", "minion/ceiling.go",
+		"case c == nil:\n\t\ta.entry = inside", "case true:\n\t\ta.entry = inside", "tasks of a name with a ceiling in the load, and the rule about what is used at once",
+		[]Verdict{Crowded}, how{},
+	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"string.sub(again, 1, 23)", "string.sub(msg, 1, 21) .. string.sub(again, 22, 23)", "",
 		[]Verdict{Unexplained}, how{},

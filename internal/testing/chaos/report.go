@@ -29,7 +29,7 @@ const (
 	TooLong      Verdict = "too long"      // a script kept a server busy for too long
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
-	Crowded      Verdict = "crowded"       // ran beside another task of the same limit of one
+	Crowded      Verdict = "crowded"       // ran beside so many others that a limit, a ceiling or the slots of a minion were exceeded
 	Late         Verdict = "late"          // started or expired too late
 )
 

@@ -91,11 +91,11 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = file.Close() }()
 	log := slog.New(slog.NewTextHandler(file, nil))
-	m, err := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
+	m, err := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions, crowding())
 	if err != nil {
 		return err
 	}
-	if err := (worker{c.Name, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
+	if err := (worker{c.Name, c.Slots, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
 		return err
 	}
 	fmt.Println("ready")

@@ -203,11 +203,11 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 		queues = queues[:1]
 	}
 	m, err := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
-		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
+		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions, crowding())
 	if err != nil {
 		panic(err)
 	}
-	if err := (worker{proc.name, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
+	if err := (worker{proc.name, simSlots, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}
 	_ = m.Run(ctx, simSlots) // it fails if the process was killed, or if its sign-off failed
