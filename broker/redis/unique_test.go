@@ -409,7 +409,7 @@ func TestDamagedKeys(t *testing.T) {
 	})
 }
 
-// The rules of unique keys hold in a queue with partitions.
+// The rules of unique keys hold in a queue with partitions. A key is found wherever its holder is.
 func TestPartitionsOfKeys(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
@@ -420,9 +420,14 @@ func TestPartitionsOfKeys(t *testing.T) {
 		for i := range 40 {
 			k := fmt.Sprint("k", i)
 			keys = append(keys, k)
-			with := func(x *broker.Task) { x.ID = broker.NewTaskID("q", k) }
-			first = append(first, newTask("q", with, keyed(k, func(u *broker.Unique) { u.For = time.Hour })))
-			second = append(second, newTask("q", with, keyed(k, latest)))
+			with := func(x *broker.Task) {
+				if i%3 == 0 { // then it is in another partition
+					x.Lane = &broker.Lane{Priority: 7}
+				}
+				x.ID = x.NewID()
+			}
+			first = append(first, newTask("q", keyed(k, func(u *broker.Unique) { u.For = time.Hour }), with))
+			second = append(second, newTask("q", keyed(k, latest), with))
 		}
 		enqueue(t, b, first...)
 		held := dequeue(t, c, len(first), 5*time.Second, "q")
@@ -439,17 +444,21 @@ func TestPartitionsOfKeys(t *testing.T) {
 		if _, err := b.FreeKeys(ctx, "q", keys); err != nil {
 			t.Fatal(err)
 		}
-		if got := dequeue(t, c, len(second), 5*time.Second, "q"); len(got) != len(second) {
+		got := dequeue(t, c, len(second), 5*time.Second, "q")
+		if len(got) != len(second) {
 			t.Errorf("%d tasks took over a key, want %d", len(got), len(second))
 		}
 		var batch []broker.Settlement
-		for _, d := range held {
+		for _, d := range append(held, got...) {
 			batch = append(batch, succeed(d, ""))
 		}
 		for _, err := range settle(t, c, batch...) {
 			if err != nil {
 				t.Fatal(err)
 			}
+		}
+		if left := uniqueKeys(t, rawClient(t, url)); len(left) > 0 {
+			t.Errorf("after the end of all tasks this is left: %q", left)
 		}
 	})
 }
