@@ -134,12 +134,6 @@ func (s *stored) miss(first, last, now int64, why string) {
 	s.note(r)
 }
 
-// serial reports whether the runs of the schedule come one after the other.
-func (s *stored) serial() bool { return s.def.Overlap != OverlapAllow }
-
-// busy reports whether a run has not ended.
-func (s *stored) busy() bool { return len(s.Open)+len(s.Intents) > 0 }
-
 // decide decides a tick that may run, by the policy for overlaps.
 func (s *stored) decide(r run) {
 	skip := func(r run, why string) {

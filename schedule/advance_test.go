@@ -173,7 +173,10 @@ func TestQueueAllIsBounded(t *testing.T) {
 		s.note(run{Nominal: at(1), Until: at(2), ID: broker.NewTaskID("q", ""), At: at(3), Result: ResultRefused, Why: strings.Repeat("\x01", 300), State: broker.StateFailed})
 	}
 	definition := s.def.store(&broker.Task{Name: "job", Payload: make([]byte, MaxArguments), Meta: map[string]string{"k": strings.Repeat("v", broker.DefaultMaxMeta)}})
-	s.plain, _ = json.Marshal(definition)
+	var err error
+	if s.plain, err = json.Marshal(definition); err != nil {
+		t.Fatal(err)
+	}
 	s.Definition = append(s.plain, make([]byte, 100)...)
 	s.Paused = &pause{Note: strings.Repeat("\x01", 1000)}
 	if data, err := s.encode(); err != nil || len(data) > broker.MaxDocument {

@@ -11,7 +11,7 @@ import (
 
 // Definition says what a schedule runs, and when. Name, When and Call must be set. The zero values of the others are their
 // defaults.
-type Definition struct {
+type Definition struct { //nolint:recvcheck // callers pass definitions by value
 	Name string     // 1 to 128 of A-Z a-z 0-9 _ . and -
 	When When       // see Cron and Every
 	Call task.Bound // a call of a single task, such as ReportTask.Bind(args); the options Delay, ETA, Deadline and Inherit are refused
@@ -182,7 +182,7 @@ func (d *Definition) timetable() (*timetable, error) {
 	case tt.end < tt.start:
 		return nil, fmt.Errorf("its End %v is before its Start %v", d.End, d.Start)
 	case d.Runs < 0:
-		return nil, fmt.Errorf("Runs is %d, want 0 or more", d.Runs)
+		return nil, fmt.Errorf("%d runs, want 0 or more", d.Runs)
 	case d.Jitter < 0 || d.Jitter > MaxJitter:
 		return nil, fmt.Errorf("a jitter of %v, want 0 to %v", d.Jitter, MaxJitter)
 	case int(d.Overlap) >= len(overlaps):

@@ -219,7 +219,7 @@ func (s *Scheduler) Backfill(ctx context.Context, name string, from, to time.Tim
 		return 0, fmt.Errorf("schedule %.140q: %w: a backfill from %v to %v", name, broker.ErrInvalid, from, to)
 	}
 	token := broker.NewID(broker.KindParty, "", 0).String()
-	_, err = s.change(ctx, name, func(x *stored, now int64) (bool, error) {
+	_, err = s.change(ctx, name, func(x *stored, _ int64) (bool, error) {
 		if x.err != nil {
 			return false, x.err
 		}

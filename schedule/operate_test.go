@@ -327,7 +327,7 @@ func TestDeathAtEachRequest(t *testing.T) {
 				if after {
 					hooks.After = func(op faulty.Op, _ int) error { return die(op) }
 				} else {
-					hooks.Strike = func(op faulty.Op, _ int) (f faulty.Fault) {
+					hooks.Strike = func(_ faulty.Op, _ int) (f faulty.Fault) {
 						if requests++; requests == n {
 							victim.Kill()
 						}

@@ -122,7 +122,7 @@ type definition struct {
 	Overlap Overlap `json:"overlap,omitempty"`
 	Missed  Missed  `json:"missed,omitempty"`
 	Window  int64   `json:"window,omitempty"`
-	Pause   bool    `json:"pauseOnFailure,omitempty"`
+	Pause   bool    `json:"pause_on_failure,omitempty"`
 
 	Task []byte `json:"task"` // the record of a task to be submitted, see wire.AppendSubmit; not sealed
 }

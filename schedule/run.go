@@ -35,7 +35,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 				break
 			}
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // the end of the context ends Run, and is no error
 			}
 			if !temporary(err) && !errors.Is(err, broker.ErrDamaged) {
 				s.log.Error("schedules: the declared schedules can't be stored", "set", d.set, "error", err)

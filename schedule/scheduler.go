@@ -220,10 +220,10 @@ func (s *Scheduler) change(ctx context.Context, name string, fn func(x *stored, 
 	}
 }
 
-// finish submits the tasks of the intents, and records that.  A process that can't open the definition leaves that to others.
+// finish submits the tasks of the intents, and records that. A process that can't open the definition leaves that to others.
 func (s *Scheduler) finish(ctx context.Context, x *stored) error {
 	if len(x.Intents) == 0 || x.err != nil {
-		return nil
+		return nil //nolint:nilerr // see above
 	}
 	errs, err := s.submit(ctx, x)
 	if err != nil {

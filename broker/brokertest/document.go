@@ -562,7 +562,7 @@ func documentWaitEnds(r *rig) {
 }
 
 // documentCalls are a call of each method.
-func documentCalls(r *rig, ctx context.Context) map[string]func() error {
+func documentCalls(ctx context.Context, r *rig) map[string]func() error {
 	docs := r.documents()
 	return map[string]func() error{
 		"ReadDocument":  func() error { _, _, err := docs.ReadDocument(ctx, "c", "d"); return err },
@@ -579,7 +579,7 @@ func documentCalls(r *rig, ctx context.Context) map[string]func() error {
 }
 
 func documentClosed(r *rig) {
-	calls := documentCalls(r, r.ctx)
+	calls := documentCalls(r.ctx, r)
 	if err := r.Broker.Close(); err != nil {
 		r.Fatalf("Close: %v", err)
 	}
@@ -591,7 +591,7 @@ func documentClosed(r *rig) {
 }
 
 func documentContext(r *rig) {
-	for name, call := range documentCalls(r, expired(r)) {
+	for name, call := range documentCalls(expired(r), r) {
 		if err := call(); err != nil && !errors.Is(err, context.Canceled) {
 			r.Errorf("%s with a context that has ended returned %v", name, err)
 		}

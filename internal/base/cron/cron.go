@@ -214,31 +214,26 @@ func (e *Expr) nextWall(from int64) (wall int64, ok bool) {
 	t := time.Unix(from, 0).UTC()
 	year, month, day := t.Date()
 	second := t.Hour()*3600 + t.Minute()*60 + t.Second()
-	for last := year + searchYears; year <= last; year, month, day, second = afterMonth(year, month) {
-		if e.month>>month&1 == 0 {
-			continue
-		}
-		set := e.days(year, month)
-		if set>>day&1 == 1 {
-			if s, ok := e.timeOfDay(second); ok {
+	for last := year + searchYears; year <= last; {
+		if e.month>>month&1 == 1 {
+			set := e.days(year, month)
+			if set>>day&1 == 1 {
+				if s, ok := e.timeOfDay(second); ok {
+					return time.Date(year, month, day, 0, 0, s, 0, time.UTC).Unix(), true
+				}
+				day++
+			}
+			if day = next(set, day); day < 64 {
+				s, _ := e.timeOfDay(0)
 				return time.Date(year, month, day, 0, 0, s, 0, time.UTC).Unix(), true
 			}
-			day++
 		}
-		if day = next(set, day); day < 64 {
-			s, _ := e.timeOfDay(0)
-			return time.Date(year, month, day, 0, 0, s, 0, time.UTC).Unix(), true
+		if month++; month > time.December {
+			year, month = year+1, time.January
 		}
+		day, second = 1, 0 // the first second of the next month
 	}
 	return 0, false
-}
-
-// afterMonth returns the first second of the next month.
-func afterMonth(year int, month time.Month) (int, time.Month, int, int) {
-	if month == time.December {
-		return year + 1, time.January, 1, 0
-	}
-	return year, month + 1, 1, 0
 }
 
 // days returns the days of a month that match. If both the day of the month and the day of the week are restricted, one of them
