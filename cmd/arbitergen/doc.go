@@ -105,6 +105,39 @@
 // later step, with Step. If that parameter is a pointer as well, Step takes a step with the type that it points to, and
 // nil tells the function that there was no step before.
 //
+// # Schedules
+//
+// Beside the task, further comments declare schedules of it:
+//
+//	//arbiter:task name=report
+//	//arbiter:schedule "cron=0 30 3 * * *" zone=Europe/Berlin overlap=skip arg=region:north
+//	//arbiter:schedule name=report.south every=1h arg=region:south
+//	func Report(ctx context.Context, region string) error
+//
+// They are generated into a function Schedules, which returns the schedules of all tasks of the package. Give it to
+// schedule.Declared: then schedule.Run stores them, and removes those that the code does not declare any more. Package schedule and
+// docs/schedules.md have the meaning of the keys:
+//
+//	name=NAME             the schedule's name; default the name of the task
+//	cron=EXPRESSION       the times, as a cron expression of five or six fields
+//	zone=ZONE             its time zone, such as Europe/Berlin; default UTC
+//	every=DURATION        in place of cron: an interval
+//	from=TIME             the first moment of an interval
+//	start=TIME            no tick before it
+//	end=TIME              no tick after it
+//	runs=NUMBER           the schedule ends after so many runs
+//	except=DAY            a day without ticks, such as 2026-12-25; may be repeated
+//	jitter=DURATION       each tick is late by a part of this time
+//	overlap=allow|skip|queue-one|queue-all|cancel
+//	                      what happens with a tick while an earlier run goes on; default allow
+//	missed=once|skip|all  what happens with ticks that were missed; default once
+//	window=DURATION       how old a missed tick may be; default 24h
+//	pause-on-failure      it is paused when one of its tasks has failed for good
+//	arg=PARAMETER:VALUE   the value of a parameter; may be repeated
+//
+// A TIME is one such as 2026-01-05T08:00:00Z. Each parameter that is not optional needs a value: a string, a bool, a number or a duration. One with
+// a default has it if no other value is given. The schedules of tasks in test files are in a function SchedulesOfTests.
+//
 // # Tests
 //
 // The handles of tasks in test files are generated into arbiter_gen_test.go. RegisterTestTasks registers these tasks; in

@@ -58,6 +58,29 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
 
 An ARGUMENT is a parameter, or a field of one such as order.Tenant.
 
+    //arbiter:schedule "cron=0 30 3 * * *" zone=Europe/Berlin overlap=skip
+
+beside it declares a schedule of the task. All of them are generated into a
+function Schedules, for schedule.Declared. Its keys:
+
+    name=NAME           the schedule's name; default the name of the task
+    cron=EXPRESSION     the times, as a cron expression of five or six fields
+    zone=ZONE           its time zone; default UTC
+    every=DURATION      in place of cron: an interval
+    from=TIME           the first moment of an interval
+    start=TIME          no tick before it
+    end=TIME            no tick after it
+    runs=NUMBER         the schedule ends after so many runs
+    except=DAY          a day without ticks; may be repeated
+    jitter=DURATION     each tick is late by a part of this time
+    overlap=allow|skip|queue-one|queue-all|cancel
+                        what happens with a tick while an earlier run goes on
+    missed=once|skip|all
+                        what happens with ticks that were missed
+    window=DURATION     how old a missed tick may be
+    pause-on-failure    it is paused when one of its tasks has failed for good
+    arg=PARAMETER:VALUE the value of a parameter; may be repeated
+
 Packages are named as for go build; the default is the current folder.
 
     -client DIR   write the handles to the package in DIR, which does not import

@@ -87,6 +87,7 @@ func (t *task) read() bool {
 	ok = t.readOptional() && ok
 	ok = t.readUnique() && ok
 	ok = t.readLane() && ok
+	ok = t.readSchedules() && ok
 	if t.unit.inClient(t.annotated) {
 		ok = t.checkClient() && ok
 	}
