@@ -49,6 +49,13 @@ func TestUnsupported(t *testing.T) {
 			"Arbiter.SetWeight":      {"Lanes", func() error { return arb.SetWeight(ctx, "q", "k", 2) }},
 			"Arbiter.Weights":        {"Lanes", func() error { _, err := arb.Weights(ctx, "q"); return err }},
 			"Arbiter.ResumeSequence": {"Lanes", func() error { return arb.ResumeSequence(ctx, "q", "s") }},
+			"Arbiter.PauseQueue":     {"Pauser", func() error { return arb.PauseQueue(ctx, "q") }},
+			"Arbiter.ResumeQueue":    {"Pauser", func() error { return arb.ResumeQueue(ctx, "q") }},
+			"Arbiter.PauseTask":      {"Pauser", func() error { return arb.PauseTask(ctx, "q", "t") }},
+			"Arbiter.ResumeTask":     {"Pauser", func() error { return arb.ResumeTask(ctx, "q", "t") }},
+			"Arbiter.PauseKey":       {"Pauser", func() error { return arb.PauseKey(ctx, "q", "k") }},
+			"Arbiter.ResumeKey":      {"Pauser", func() error { return arb.ResumeKey(ctx, "q", "k") }},
+			"Arbiter.Pauses":         {"Pauser", func() error { _, err := arb.Pauses(ctx, "q"); return err }},
 			"minion.Limits": {"Lanes", func() error {
 				_, err := minion.New(b, minion.Limits("default", limit.Concurrency("x", 1)))
 				return err

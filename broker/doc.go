@@ -124,13 +124,14 @@
 //   - [Uniques] holds a unique key for a time or until the start, replaces its holder, and
 //     lets operators free it.
 //   - [Lanes] gives tasks priorities, limits, turns of keys, and sequences.
+//   - [Pauser] stops the hand-out of a queue, or of some of its tasks, for a while.
 //   - [Documents] keeps small records that processes change together.
 //   - [Inspector] answers the questions of operators.
 //   - [Starter] tells which tasks may have killed a minion.
 //   - [Halter] keeps the members of a large flow from starting while the flow is killed.
 //   - [Follower] saves look-ups, where pushes can't be lost.
 //
-// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf], [LanesOf], [DocumentsOf] and [InspectorOf] return the
+// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf], [LanesOf], [PauserOf], [DocumentsOf] and [InspectorOf] return the
 // capability of a broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error
 // about a missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.

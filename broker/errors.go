@@ -30,7 +30,7 @@ var (
 	ErrConflict = errors.New("changed by somebody else")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Lanes], [Uniques], [Documents] or [Inspector]. See
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Pauser], [Uniques], [Documents] or [Inspector]. See
 	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
@@ -48,6 +48,9 @@ var (
 
 	// ErrExpired is the error of a task whose deadline passed before it was done.
 	ErrExpired = errors.New("deadline of the task has passed")
+
+	// ErrPaused is wrapped by the error of an assignment of a task that a [Pause] names.
+	ErrPaused = errors.New("paused")
 )
 
 // Errors about the broker.

@@ -108,6 +108,9 @@ func (c *consumer) take(holds []*holding, most int, now instant, wake chan struc
 
 // takePending hands out pending tasks until the page is full.
 func (h *holding) takePending(p *page) {
+	if h.q.paused() {
+		return
+	}
 	if x := h.q.lanes; x != nil && x.opened > 0 {
 		h.takeLaned(p)
 		return
@@ -123,11 +126,15 @@ func (h *holding) takePending(p *page) {
 }
 
 // handOut makes the consumer the owner of a waiting task without a lane and adds the delivery
-// to the page. If the flow of the task is being killed, it blocks the task instead, and returns
-// false.
+// to the page. If the flow of the task is being killed, it blocks the task instead, and if the
+// task is paused, it sets it aside; then it returns false.
 func (h *holding) handOut(r *record, p *page) bool {
 	if h.q.halted(r) {
 		h.q.blockHalted(r)
+		return false
+	}
+	if h.q.pauses.names(r.task) {
+		h.q.setAside(r)
 		return false
 	}
 	h.q.detach(r)

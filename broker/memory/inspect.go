@@ -27,9 +27,12 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		if q.lanes != nil {
 			pending += q.lanes.waiting
 		}
+		if q.pauses != nil {
+			pending += q.pauses.aside.Len()
+		}
 		out = append(out, broker.QueueInfo{
 			Name: q.name, Pending: pending, Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
-			Parked: q.parked.n, Dead: q.dead.Len(),
+			Parked: q.parked.n, Dead: q.dead.Len(), Paused: q.paused(),
 		})
 		q.unlock()
 		return true

@@ -238,6 +238,10 @@ func (x *lanes) takeFrom(h *holding, p *page, priority int) bool {
 		q.blockHalted(t.r)
 		return false
 	}
+	if q.pauses.names(t.r.task) {
+		q.setAside(t.r)
+		return false
+	}
 	if w := c.list; w != nil && w.account.freeAt(w.cost) > x.now {
 		x.shut(w)
 		x.watch(w.account)

@@ -48,14 +48,15 @@ func (q *queue) park(r *record, until instant) {
 }
 
 // takeParked hands out parked tasks that the consumer may have until the page is full. A task
-// with a lane returns to its line, since it may have to wait there.
+// with a lane returns to its line, since it may have to wait there. If the queue is paused the
+// tasks become pending.
 func (h *holding) takeParked(p *page) {
 	for need, l := range h.q.parked.needs {
 		if !h.c.able.Fits(need) {
 			continue
 		}
 		for l.Len() > 0 && !p.full() {
-			if r := l.First(); r.lane != nil {
+			if r := l.First(); r.lane != nil || h.q.paused() {
 				h.q.detach(r)
 				h.q.pushBack(r)
 			} else {

@@ -8,7 +8,7 @@ import (
 
 // The place of a task in its queue depends on its state:
 //
-//	pending               queue.pending, or queue.lanes if it has a lane
+//	pending               queue.pending, or queue.lanes if it has a lane, or queue.pauses if it was set aside
 //	scheduled, retrying   queue.scheduled
 //	parked                queue.scheduled and queue.parked
 //	blocked               queue.scheduled if it is blocked for a time only; otherwise none
@@ -23,9 +23,12 @@ import (
 func (q *queue) detach(r *record) {
 	switch r.state {
 	case broker.StatePending:
-		if r.lane != nil {
+		switch {
+		case r.aside:
+			q.takeBack(r)
+		case r.lane != nil:
 			q.lanes.withdraw(r.lane)
-		} else {
+		default:
 			q.pending.Remove(r)
 		}
 	case broker.StateScheduled, broker.StateRetrying:
@@ -79,9 +82,9 @@ func (q *queue) pushFront(r *record) {
 }
 
 // pushBehind makes a detached record without a lane pending behind another one, or in front
-// of all if that one is nil or no longer pending.
+// of all if that one is nil or no longer in the list.
 func (q *queue) pushBehind(before, r *record) {
-	if before == nil || before.state != broker.StatePending {
+	if before == nil || before.state != broker.StatePending || before.aside {
 		q.pushFront(r)
 		return
 	}

@@ -21,6 +21,7 @@ type queue struct {
 	mu        sync.Mutex
 	pending   recordList    // pending tasks without a lane
 	lanes     *lanes        // pending tasks with a lane, and what belongs to lanes; nil if there is nothing of that
+	pauses    *pauses       // nil if nothing is paused
 	scheduled timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
 	running   int           // number of tasks in holdings
 	dead      recordList    // dead letters, oldest first
@@ -39,8 +40,9 @@ type queue struct {
 	orphans  atomic.Int32 // number of arrivals that a Cancel or an expiry has made
 
 	// waiters are the wake-up channels of consumers that found nothing. Whenever the lock
-	// is free, there is no waiter that could have a task: pending is empty and no class of
-	// lanes is open, or there are no waiters; and no waiter may have a task that is parked.
+	// is free, there is no waiter that could have a task: the queue is paused, or pending is empty
+	// and no class of lanes is open, or there are no waiters; and no waiter may have a task that is
+	// parked.
 	waiters map[chan struct{}]struct{}
 
 	live          int     // number of dead letters and tasks that are not final
@@ -99,6 +101,7 @@ func (q *queue) unlock() {
 			q.lanes = nil
 		}
 	}
+	open = open && !q.paused()
 	if q.used() != (q.unusedSince == 0) {
 		q.noteUse()
 	}

@@ -160,7 +160,7 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 		k.state, k.due, k.scheduled, k.canceled, k.stop, k.ready, k.checked, k.minions,
 		k.retention, k.ended(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines, k.unique, k.holders,
 	}
-	names = append(names, k.lanes...)
+	names = append(append(names, k.lanes...), k.aside, k.back)
 	args := []any{len(minions)}
 	for _, m := range minions {
 		names = append(names, k.flight(m), k.claim(m))

@@ -363,7 +363,8 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		reply, err := askOr(ctx, func() ([]string, error) {
 			return scriptDequeue.texts(ctx, c.b,
 				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows,
-					k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8]},
+					k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8],
+					k.paused, k.aside, k.back},
 				c.minion, k.wake, most, broker.MaxBatchBytes)
 		}, func([]string, error) { c.distrust() })
 		if err != nil {

@@ -68,6 +68,8 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	due, dead, unreadable := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.unreadable)
 	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
 	lined := pipe.ZCard(ctx, k.lanes[lanesLined])
+	aside, back := pipe.ZCard(ctx, k.aside), pipe.ZCard(ctx, k.back)
+	paused, whole := pipe.Exists(ctx, k.paused), pipe.HExists(ctx, k.paused, "")
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
@@ -76,10 +78,11 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	if head.Val() == "!" { // a token
 		info.Pending--
 	}
-	info.Pending += int(lined.Val())
-	// While a flow is halted or tasks are in line, the list of checked messages has a token, too. It
-	// may stay alone for a moment after that.
-	if (halt.Val() > 0 || lined.Val() > 0 || alone.Val() == "!") && checked.Val() > 0 {
+	info.Pending += int(lined.Val() + aside.Val() + back.Val())
+	info.Paused = info.Paused || whole.Val()
+	// While a flow is halted, tasks are in line or something is paused, the list of checked messages
+	// has a token, too. It may stay alone for a moment after that.
+	if (halt.Val() > 0 || lined.Val() > 0 || paused.Val() > 0 || back.Val() > 0 || alone.Val() == "!") && checked.Val() > 0 {
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val()) // parked tasks are in both sets

@@ -61,7 +61,7 @@ var (
 	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about", "lane")
 	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting")
 	scriptPlain      = load("enqueue_plain", "readable", "push", "about")
-	scriptDequeue    = load("dequeue", "clock", "number", "readable", "push", "unpark", "halted", "lane", "lane_take")
+	scriptDequeue    = load("dequeue", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused", "lane_take")
 	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
 	scriptRegister   = load("register", "clock")
 	scriptFound      = load("found", "clock")
@@ -89,7 +89,7 @@ var (
 	scriptPublish    = load("publish", "clock")
 	scriptRelease    = load("release", "clock", "number", "readable", "push", "lane", "behind")
 	scriptRecord     = load("record")
-	scriptParked     = load("take_parked", "clock", "number", "readable", "push", "unpark", "halted", "lane")
+	scriptParked     = load("take_parked", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused")
 
 	scriptStranded  = load("stranded", "clock", "number", "readable", "push", "unpark", "lane")
 	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
@@ -102,7 +102,7 @@ var (
 	scriptArrivals         = load("arrivals", "clock", "number")
 	scriptSetAsideArrivals = load("set_aside_arrivals", "number")
 	scriptMembers          = load("flow_members", "clock", "flow_look")
-	scriptAssign           = load("assign", "clock", "number", "readable", "halted", "behind")
+	scriptAssign           = load("assign", "clock", "number", "readable", "push", "halted", "behind", "lane", "paused")
 	scriptFlowDecide       = load("flow_decide", "clock", "flow_look")
 	scriptFlowQueues       = load("flow_queues", "clock", "flow_look")
 	scriptFlowEnd          = load("flow_end", "clock", "number", "flow_look")
@@ -111,6 +111,7 @@ var (
 	scriptDocumentWrite   = load("document_write", "clock")
 	scriptDocumentChanges = load("document_changes", "clock")
 
+	scriptPause = load("pause", "clock", "push")
 	scriptLimit = load("limit", "clock", "number", "readable", "push", "lane")
 
 	scriptHalt        = load("halt", "clock", "number", "push")

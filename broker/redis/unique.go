@@ -152,7 +152,7 @@ func (b *Broker) keyedCall(p *part, minions []string) *call {
 		k.ready, k.checked, k.state, k.due, k.scheduled, k.unique, k.meta, k.watch, k.flows, k.deadlines, k.holders,
 		k.canceled, k.stop, k.minions, k.retention, k.ended(class), k.outbox, k.parked, k.needs,
 	}
-	c.keys = append(c.keys, k.lanes...)
+	c.keys = append(append(c.keys, k.lanes...), k.aside, k.back)
 	c.args = []any{k.wake, b.space.inboxes, b.space.channels, class, read.Milliseconds(), sweep.Milliseconds(), len(minions)}
 	for _, m := range minions {
 		c.keys = append(c.keys, k.flight(m), k.claim(m))

@@ -4,9 +4,9 @@
 --
 -- KEYS  1 state  2 due  3 later  4 gone  5 stop  6 ready  7 held  8 minions
 --       9 keep  10 list of the retention class  11 watch  12 flows  13 outbox  14 about
---       15 parked  16 needs  17 deadlines  18 unique  19 holders  20-28 the keys of lanes, then
---       flight and claim of each minion of ARGV, then the record of each id, which exists only
---       for large ones
+--       15 parked  16 needs  17 deadlines  18 unique  19 holders  20-28 the keys of lanes
+--       29 aside  30 back, then flight and claim of each minion of ARGV, then the record of each
+--       id, which exists only for large ones
 -- ARGV  1 number of minions, then their ids, then: name of the class, ms for which the outcome
 --       can be read, ms until it is swept, wake channel, prefix of inbox channels, prefix of
 --       minion channels, outcome (length and record), whether minions are told of running
@@ -18,7 +18,7 @@
 -- was told, if that was asked for), 3 final before; or the task's state, if that can't be read.
 
 local state, later, stop, minions, deadlines = KEYS[1], KEYS[3], KEYS[5], KEYS[8], KEYS[17]
-local spare = 28 -- number of keys before those of the minions
+local spare = 30 -- number of keys before those of the minions
 local count = tonumber(ARGV[1])
 local known = {}
 for i = 1, count do
@@ -39,7 +39,7 @@ local k = {
   state = state, due = KEYS[2], later = later, gone = KEYS[4], stop = stop, ready = KEYS[6], held = KEYS[7],
   keep = KEYS[9], list = KEYS[10], watch = KEYS[11], flows = KEYS[12], outbox = KEYS[13], about = KEYS[14],
   parked = KEYS[15], needs = KEYS[16], unique = KEYS[18], holders = KEYS[19], wake = wake, inboxes = inboxes,
-  lanes = laneKeys(20, later),
+  lanes = laneKeys(20, later), aside = KEYS[29], back = KEYS[30],
 }
 
 local asked, states = { unpack(ARGV, at) }, {}

@@ -1,10 +1,11 @@
 -- dequeue moves scheduled tasks whose time has come to the end of their queue, and then hands
 -- messages of the queue to a minion. It takes them from ready; or from held, if that exists, and
 -- then it drops those that were cancelled and keeps back members of halted flows (see push.lua),
--- and also takes tasks from lines (see lane.lua).
+-- also takes tasks from lines (see lane.lua), and sets paused tasks aside (see paused.lua).
 --
 -- KEYS  1 ready  2 held  3 gone  4 due  5 later  6 flight  7 minions  8 odd
---       9 watch  10 parked  11 needs  12 halt  13 flows  14-22 the keys of lanes
+--       9 watch  10 parked  11 needs  12 halt  13 flows  14-22 the keys of lanes  23 paused
+--       24 aside  25 back
 -- ARGV  1 minion  2 wake channel  3 how many messages at most  4 about how many bytes at most
 -- Returns false if the minion is not registered, else a flat list, which the client reads with
 -- fewer allocations: the server's time, when the next task is due ('' if none is), whether more
@@ -81,6 +82,19 @@ local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 -- Hand out messages.
 local out, n = { 0, 0, 0, 0 }, 0
 local careful = redis.call('EXISTS', held) == 1
+local paused, aside, back = KEYS[23], KEYS[24], KEYS[25]
+local pausing = careful and redis.call('EXISTS', paused, back) > 0
+if pausing then
+  if redis.call('HEXISTS', paused, '') == 1 then
+    return { t, head[2] or '', 0, 0 }
+  end
+  if bringBack(paused, aside, back, later, function(msgs) push(ready, held, watch, wake, msgs, true) end,
+    function(msgs) lineUp(laneKeys(14, later), ready, held, watch, wake, msgs) end) then
+    nudge(ready, watch, wake) -- so that the next minion goes on if this one dies
+    return { t, head[2] or '', 1, 0 }
+  end
+  pausing = redis.call('EXISTS', paused) == 1
+end
 local from = careful and held or ready
 local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
 local lining = careful and redis.call('EXISTS', KEYS[15]) == 1
@@ -90,7 +104,7 @@ local L, open = lining and laneKeys(14, later), false
 -- says whether others may be handed out. It returns how many of those tasks have had a turn.
 local function handOut(many, plain)
   local msgs, owned, size, slots
-  msgs, owned, size, open, slots = takeLined(L, t, many, room, KEYS[12], KEYS[13], plain)
+  msgs, owned, size, open, slots = takeLined(L, t, many, room, KEYS[12], KEYS[13], plain, pausing and paused, aside, ready)
   if #msgs > 0 then
     redis.call('HSET', flight, unpack(owned))
   end
@@ -122,7 +136,8 @@ while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
     break
   end
   local pairs, strange, size, at, seen = {}, {}, 0, 0, #msgs
-  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ids, and members of halted flows with their messages
+  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ids; members of halted flows and paused tasks, with their messages
+  local waits, still = pausing and pausedOf(paused, ready, msgs) or {}, {} -- whether each message is paused; ids of such messages
   if careful then
     local ids = {}
     for i = 1, #msgs do
@@ -138,9 +153,15 @@ while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
     if size >= room or n >= wanted then -- enough: put the rest back where it was
       local rest = {}
       for j = #msgs, i, -1 do
-        rest[#rest + 1] = msgs[j]
+        if msgs[j] == '!' then -- held gets it back below, if it still needs a token
+          token = true
+        else
+          rest[#rest + 1] = msgs[j]
+        end
       end
-      redis.call('LPUSH', from, unpack(rest))
+      if #rest > 0 then
+        redis.call('LPUSH', from, unpack(rest))
+      end
       seen = i - 1
       break
     end
@@ -152,6 +173,11 @@ while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
       elseif blocked then
         kept[#kept + 1] = id
         kept[#kept + 1] = blocked
+        bytes = bytes + #msg
+      elseif waits[i] then
+        still[#still + 1] = id
+        kept[#kept + 1] = id
+        kept[#kept + 1] = msg
         bytes = bytes + #msg
       else
         n = n + 1
@@ -172,6 +198,7 @@ while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
   end
   if #kept > 0 then
     redis.call('HSET', later, unpack(kept))
+    setAside(aside, still)
   end
   if at > 0 then
     redis.call('HSET', flight, unpack(pairs))
@@ -194,12 +221,12 @@ if open and n < most and room > 0 then
 end
 if lining and redis.call('EXISTS', KEYS[15]) == 0 then
   lining = false -- the last task in line is gone, and held needs no token of its own any more
-  if not halting and redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' then
+  if not halting and not pausing and redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' then
     redis.call('DEL', held)
     left = false
   end
 end
-if halting or lining then -- held must keep its own token: see push.lua
+if halting or lining or pausing then -- held must keep its own token: see push.lua
   local there = left
   left = left and (redis.call('LLEN', held) > 1 or redis.call('LINDEX', held, 0) ~= '!')
   if token or not there then

@@ -57,6 +57,11 @@ local function endWaiting(k, items, becomes, class, readms, sweepms, t)
   if #asleep > 0 then
     redis.call('HDEL', k.later, unpack(asleep))
     redis.call('ZREM', k.due, unpack(asleep))
+    for _, key in ipairs({ k.aside, k.back }) do -- see paused.lua
+      if redis.call('EXISTS', key) == 1 then
+        redis.call('ZREM', key, unpack(asleep))
+      end
+    end
   end
   redis.call('SREM', k.stop, unpack(ids)) -- marks from when they ran; no settlement will remove them
   mark(k.state, ids, OWN)

@@ -12,8 +12,8 @@
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch  9 flows
 --       10 deadlines  11 holders  12 gone  13 stop  14 minions  15 keep
 --       16 list of the retention class of replaced tasks  17 outbox  18 parked  19 needs
---       20-28 the keys of lanes, then flight and claim of each minion of ARGV, then the window of
---       each task's key, then about
+--       20-28 the keys of lanes  29 aside  30 back, then flight and claim of each minion of ARGV,
+--       then the window of each task's key, then about
 -- ARGV  1 wake channel  2 prefix of inbox channels  3 prefix of minion channels  4 name of the
 --       class  5 ms for which the outcome of a replaced task can be read  6 ms until it is
 --       swept  7 number of minions, then their ids; then for each task: message, delay in ms, ms
@@ -35,12 +35,12 @@ local metas = string.sub(ARGV[#ARGV], 1, 1) == '\0' and table.remove(ARGV)
 local ready, held, state, due, later, unique, meta, watch, flows, deadlines, holders, minions =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[14]
 local wake, channels, class = ARGV[1], ARGV[3], ARGV[4]
-local spare = 28 -- number of keys before those of the minions
+local spare = 30 -- number of keys before those of the minions
 local k = {
   state = state, due = due, later = later, gone = KEYS[12], stop = KEYS[13], ready = ready, held = held,
   keep = KEYS[15], list = KEYS[16], watch = watch, flows = flows, outbox = KEYS[17], about = about,
   parked = KEYS[18], needs = KEYS[19], wake = wake, inboxes = ARGV[2],
-  lanes = laneKeys(20, later),
+  lanes = laneKeys(20, later), aside = KEYS[29], back = KEYS[30],
 }
 local sub = string.sub
 

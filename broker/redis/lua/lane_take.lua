@@ -1,12 +1,12 @@
 -- takeLined hands out tasks of lines, at most so many of about so many bytes. plain is how many tasks
 -- without a lane wait: these take turns like one more key of priority 5. t is the time in ms, and halt
--- and flows are the keys of halted flows. It returns the messages, the ids with the messages for the
--- flight hash, their bytes, whether more may be handed out now, and how many tasks without a lane
--- have had a turn.
+-- and flows are the keys of halted flows. paused is the key of pauses, or false if there are none; then
+-- also aside and ready. It returns the messages, the ids with the messages for the flight hash, their
+-- bytes, whether more may be handed out now, and how many tasks without a lane have had a turn.
 --
 -- It tries the line that has the next turn, again and again. Each try hands out a task, or closes
 -- what has no room, or corrects a turn that is too early. Changes are stored together in the end.
-local function takeLined(L, t, most, room, halt, flows, plain)
+local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
   L.width = math.min(most + 1, 100)
   forgetRates(L)
   for _, use in ipairs(redis.call('ZRANGEBYSCORE', L.opening, '-inf', t, 'LIMIT', 0, 100)) do
@@ -29,6 +29,7 @@ local function takeLined(L, t, most, room, halt, flows, plain)
   until not member
   local out, owned, size, slots, steps = {}, {}, 0, 0, 0
   local gone, taken = {}, {} -- members of lined, and ids in later, to be removed
+  local still = {} -- ids of paused tasks, to be set aside
   local lines = {} -- by name: the positions and ids of some tasks in line, the first of them, and whether there are no more
 
   -- choose returns the priority that is next, and the highest one that has something; nil if there is
@@ -160,7 +161,7 @@ local function takeLined(L, t, most, room, halt, flows, plain)
     end
     local id = head and string.sub(head, 9)
     local msg = id and redis.call('HGET', L.later, id)
-    local stays = false
+    local stays, waits = false, false
     if not head then -- this should not be: the line has no task
       leave(L, line, class, key, turn)
       refile(L, node)
@@ -170,6 +171,21 @@ local function takeLined(L, t, most, room, halt, flows, plain)
     elseif halting and halted(halt, flows, { id })[id] and barred(msg) then
       redis.call('HSET', L.later, id, barred(msg))
       stays = true
+    elseif paused then
+      waits = pausedOf(paused, ready, { msg })[1]
+    end
+    if waits then
+      still[#still + 1] = id
+      if s then -- it has the sequence, as if it ran: see paused.lua
+        s.holder = head
+        change(L, 'sequences', '\0' .. sequence)
+        gone[#gone + 1] = line .. head
+        leave(L, line, class, key, turn)
+      else
+        pass(node, class, line, key, turn, head)
+      end
+      refile(L, node)
+      return
     end
     if not msg or stays then
       if s then
@@ -232,6 +248,7 @@ local function takeLined(L, t, most, room, halt, flows, plain)
   end
   page('ZREM', L.lined, gone, 1)
   page('HDEL', L.later, taken, 1)
+  setAside(aside, still)
   saveLanes(L)
   return out, owned, size, mayStart(L), slots
 end

@@ -2,6 +2,7 @@
 -- dequeue.lua drops them. A call looks at 200 messages; the caller repeats it.
 --
 -- KEYS  1 minions  2 ready  3 held  4 gone  5 halt  6 lined (see lane.lua)
+--       7 paused  8 back (see paused.lua)
 -- ARGV  1 how many messages to skip  2 how many messages of the list to look at in all
 -- Returns how many messages the next call has to skip, '' if no call is needed.
 
@@ -40,7 +41,7 @@ if redis.call('EXISTS', held) == 0 then
   end
 elseif redis.call('EXISTS', gone) == 0 then
   local waiting = redis.call('LRANGE', ready, 0, 1)
-  if redis.call('EXISTS', KEYS[5], KEYS[6]) == 0 and (#waiting == 0 or #waiting == 1 and waiting[1] == '!') then
+  if redis.call('EXISTS', KEYS[5], KEYS[6], KEYS[7], KEYS[8]) == 0 and (#waiting == 0 or #waiting == 1 and waiting[1] == '!') then
     redis.call('RENAME', held, ready)
   end
   out = ''

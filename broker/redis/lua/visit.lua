@@ -4,6 +4,7 @@
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
 --       18 parked  19 needs  20 deadlines  21 halt  22-30 the keys of lanes  31 holders
+--       32 paused  33 aside  34 back
 -- ARGV  1 for how many ms meta is kept  2 after how many ms a parked task whose time is over
 --       counts as abandoned
 -- Returns a list: 1 the server's time  2 retention classes to sweep, at most 10  3 minions
@@ -40,21 +41,22 @@ local empty, cancelled, arrivals, abandoned, stranded = 0, 0, 0, 0, 0
 if not served then
   -- A token in ready is for a waiting minion, and there is none.
   local token = redis.call('LLEN', ready) == 1 and redis.call('LINDEX', ready, 0) == '!'
-  -- The token in held is there while a flow is halted or tasks are in line: see push.lua.
-  if redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' and redis.call('EXISTS', KEYS[21], KEYS[23]) == 0 then
+  -- The token in held is there while a flow is halted, tasks are in line or something is paused: see push.lua.
+  if redis.call('LLEN', held) == 1 and redis.call('LINDEX', held, 0) == '!' and redis.call('EXISTS', KEYS[21], KEYS[23], KEYS[32], KEYS[34]) == 0 then
     redis.call('DEL', held)
   end
   if redis.call('EXISTS', held, KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11]) == 0 and
     (token or redis.call('EXISTS', ready) == 0) then
     redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
-      KEYS[19], KEYS[20], KEYS[21], KEYS[31], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27])
+      KEYS[19], KEYS[20], KEYS[21], KEYS[31], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27],
+      KEYS[33], KEYS[34])
     if spent(KEYS[28]) then
       redis.call('DEL', KEYS[28], KEYS[29])
     end
     if redis.call('PTTL', meta) == -1 then -- written by an earlier build, which let it not expire
       redis.call('PEXPIRE', meta, ARGV[1])
     end
-    empty = redis.call('EXISTS', meta, KEYS[28], KEYS[30]) == 0 and 1 or 0
+    empty = redis.call('EXISTS', meta, KEYS[28], KEYS[30], KEYS[32]) == 0 and 1 or 0
   end
   cancelled = redis.call('EXISTS', KEYS[5])
   arrivals = redis.call('EXISTS', KEYS[11])

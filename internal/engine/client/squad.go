@@ -237,6 +237,9 @@ func (s *squadPlan) assign(ctx context.Context) error {
 			byQueue[q] = byQueue[q][n:]
 		}
 		err := s.c.persist(ctx, time.Now().Add(patience), func() error { return s.squads.Assign(ctx, share.Minion, ids) })
+		if errors.Is(err, broker.ErrPaused) {
+			return fmt.Errorf("members of the squad can't start: %w; resume what is paused (Arbiter.Pauses lists it), and send the squad again", err)
+		}
 		if errors.Is(err, broker.ErrNotFound) {
 			return s.minionLost(share.Minion, err)
 		}

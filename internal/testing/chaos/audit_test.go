@@ -36,6 +36,9 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 		s.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
+	if err := resumeAll(ctx, arb, s.template.Queues, s.ledger); err != nil {
+		s.Fatalf("audit: %v", err)
+	}
 	s.probe(ctx, arb, 1, false)
 	known := make(map[task.ID]string)
 	round := func() (more bool) {

@@ -43,6 +43,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	h.forged(r)
 	h.crowded(r)
 	h.sequences(r)
+	h.paused(r)
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n

@@ -104,6 +104,13 @@ var histories = []struct {
 	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
 	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
 
+	{"paused, and started after it was resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 7 s resuming p\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"started again while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 retry\n 12 s paused p\n 13 m start a 2\n 14 m return a 2 ok\n 15 s got a succeeded a#2", ""},
+	{"paused, and never resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"sent before the pause", "1 s send a pause p\n 2 s accepted a\n 3 s paused p\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while another one was paused", "1 s paused q\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused, after the server was killed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 4 i hit server server_kill 5\n 6 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
 	{"alone, one after the other", alone + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
 	{"alone, and two at once", alone + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
 	{"alone, beside one whose minion was killed", aloneKilled + "120 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", ""},

@@ -41,6 +41,8 @@ func script(t *testing.T, text string) []Event {
 				e.Within = int64(within)
 			case "alone":
 				e.Alone = w[5]
+			case "pause":
+				e.Pause = w[5]
 			case "line":
 				e.Line, e.Place = w[5], attempts[w[6]]
 			case "pipe":
@@ -50,6 +52,8 @@ func script(t *testing.T, text string) []Event {
 					Fails: w[4] == "failing" || w[4] == "collecting", Collect: w[4] == "collecting", Squad: w[4] == "squad"}
 			}
 
+		case Paused, Resuming:
+			e.Pause, e.Key = e.Key, ""
 		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key

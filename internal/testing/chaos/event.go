@@ -15,6 +15,9 @@ const (
 	Killed   Kind = "killed"   // the kill returned the verdict in Outcome
 	Got      Kind = "got"      // a result arrived: Outcome and Value
 
+	Paused   Kind = "paused"   // the pause in Pause was requested, and the request returned no error
+	Resuming Kind = "resuming" // a request to resume it is about to be sent
+
 	// Handlers write these.
 
 	Start   Kind = "start"   // an attempt starts; Up holds the results from upstream
@@ -86,6 +89,7 @@ type Event struct {
 	Alone   string   `json:"alone,omitempty"`  // of Send: the limit of one that the task shares with others
 	Line    string   `json:"line,omitempty"`   // of Send: the sequence that the task belongs to
 	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
+	Pause   string   `json:"pause,omitempty"`  // of Send: the pause that names the task, while it is in force
 	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
 	Target  string   `json:"target,omitempty"` // of Hit: a process, a host, or Server
 	Until   int64    `json:"until,omitempty"`

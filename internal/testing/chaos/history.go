@@ -14,6 +14,7 @@ type history struct {
 	noted   map[string][]*attempt // by task id: starts that the broker has recorded
 	replays map[string]*Event     // by the id of the new task
 	long    []Event               // scripts that kept a server busy for too long
+	pauses  map[string][]span     // when each pause was in force for sure, in order
 }
 
 // taskHistory is everything that is known of a task or flow.
@@ -31,6 +32,7 @@ type taskHistory struct {
 	struck     bool   // its records were damaged
 	alone      string // the limit of one that it shares; "" is none
 	line       string // its sequence; "" is none
+	pause      string // the pause that may name it; "" is none
 	place      int    // its place in the sequence
 	doubted    bool   // a send of it was refused, or its outcome was unknown
 	within     int64  // time from its storage to its deadline; 0 if it has none
@@ -59,7 +61,7 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt)}
+	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt), pauses: make(map[string][]span)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
@@ -69,6 +71,10 @@ func read(events []Event, lease int64) *history {
 				h.faults = append(h.faults, *e)
 			}
 			h.hits[e.Fault]++
+			continue
+		}
+		if e.Kind == Paused || e.Kind == Resuming {
+			h.pause(e)
 			continue
 		}
 		if e.Kind == Script {
@@ -108,7 +114,7 @@ func (r *taskHistory) add(e *Event) {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
-		r.alone, r.line, r.place = e.Alone, e.Line, e.Place
+		r.alone, r.line, r.place, r.pause = e.Alone, e.Line, e.Place, e.Pause
 	case Accepted:
 		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false

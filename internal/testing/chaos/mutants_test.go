@@ -42,6 +42,18 @@ var known = []mutant{
 		"case c == nil:\n\t\ta.entry = inside", "case true:\n\t\ta.entry = inside", "tasks of a name with a ceiling in the load, and the rule about what is used at once",
 		[]Verdict{Crowded}, how{},
 	}, {
+		"a task starts although its name is paused", "broker/redis/lua/dequeue.lua",
+		"elseif waits[i] then", "elseif false then", "pauses in the load, and the rule about paused tasks",
+		[]Verdict{AfterPause}, how{},
+	}, {
+		"a task with a lane starts although its key is paused", "broker/redis/lua/lane_take.lua",
+		"waits = pausedOf(paused, ready, { msg })[1]", "waits = false", "pauses in the load, and the rule about paused tasks",
+		[]Verdict{AfterPause}, how{},
+	}, {
+		"what was set aside does not come back", "broker/redis/lua/pause.lua",
+		"redis.call('RENAME', aside, back)", "", "pauses in the load",
+		[]Verdict{Lost}, how{},
+	}, {
 		"a dead minion's attempts start again under their old numbers", "broker/redis/lua/leave.lua",
 		"string.sub(again, 1, 23)", "string.sub(msg, 1, 21) .. string.sub(again, 22, 23)", "",
 		[]Verdict{Unexplained}, how{},

@@ -30,11 +30,12 @@ const (
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
 	Crowded      Verdict = "crowded"       // ran beside so many others that a limit, a ceiling or the slots of a minion were exceeded
+	AfterPause   Verdict = "after pause"   // started while it was paused
 	Late         Verdict = "late"          // started or expired too late
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, AfterPause, Late,
 }
 
 // perVerdict is the number of cases of each verdict in a report.

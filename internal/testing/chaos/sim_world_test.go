@@ -144,6 +144,9 @@ func (w *world) audit() {
 	defer func() { _ = arb.Close() }()
 	known := make(map[task.ID]string)
 	page := w.rec.Page("audit")
+	if err := resumeAll(ctx, arb, simQueues, page); err != nil {
+		w.errs = append(w.errs, err)
+	}
 	for n := -1; n != len(known) && ctx.Err() == nil; {
 		time.Sleep(3 * lease)
 		n = len(known)
@@ -242,6 +245,10 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	all.Go(func() {
 		rounds := 0
 		s.lanes(ctx, rand.New(rand.NewPCG(w.seed, 7)), func() bool { rounds++; return rounds > simRounds })
+	})
+	all.Go(func() {
+		rounds := 0
+		s.pauses(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
 	})
 	for i := range simSenders {
 		all.Go(func() {

@@ -62,6 +62,9 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.lanes(patient, rand.New(rand.NewPCG(s.Seed, 1000)), func() bool { return !time.Now().Before(s.Until) })
 	})
+	all.Go(func() {
+		s.pauses(patient, rand.New(rand.NewPCG(s.Seed, 1001)), func() bool { return !time.Now().Before(s.Until) })
+	})
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))

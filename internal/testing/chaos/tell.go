@@ -46,6 +46,9 @@ func (e Event) String() string {
 		if e.Line != "" {
 			s += fmt.Sprintf(", as task %d of the sequence %s", e.Place, e.Line)
 		}
+		if e.Pause != "" {
+			s += ", which may be paused: " + e.Pause
+		}
 		if e.Within > 0 {
 			s += fmt.Sprintf(", with a deadline in %v", time.Duration(e.Within))
 		}
@@ -56,6 +59,10 @@ func (e Event) String() string {
 		return fmt.Sprintf("%s does not know whether %s is stored: %s", e.Proc, e.Key, e.Value)
 	case Refused:
 		return fmt.Sprintf("%s knows that %s is not stored: %s", e.Proc, e.Key, e.Value)
+	case Paused:
+		return fmt.Sprintf("%s has paused: %s", e.Proc, e.Pause)
+	case Resuming:
+		return fmt.Sprintf("%s resumes: %s", e.Proc, e.Pause)
 	case Kill:
 		return fmt.Sprintf("%s kills %s", e.Proc, e.Key)
 	case Killed:

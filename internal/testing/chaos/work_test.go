@@ -84,6 +84,9 @@ func (w worker) register(m *minion.Minion) error {
 	if !w.old() {
 		err = task.Handle(m, fresh, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) })
 	}
+	for _, t := range sleepers {
+		err = errors.Join(err, task.Handle(m, t, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }))
+	}
 	return errors.Join(err,
 		task.Handle(m, work, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
 		task.Handle(m, narrow, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
