@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,8 +38,14 @@ var targets = map[string]func(...task.Option) seen{
 		if err != nil {
 			return seen{err: err}
 		}
+		inherit := call.Request().Settings().Inherit
+		crossed := request.Prepared(record, inherit) // as a minion gets the call from a handler in a child process
+		again, err := crossed.Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
+		if err != nil || !reflect.DeepEqual(again, record) || crossed.Settings().Inherit != inherit {
+			return seen{err: fmt.Errorf("request.Prepared loses a part of the call: %+v, want %+v, error %w", again, record, err)}
+		}
 		record.ID = task.ID{}
-		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, call.Request().Settings().Inherit)}
+		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, inherit)}
 	},
 	onHandler: func(opts ...task.Option) seen {
 		var r registrations
