@@ -201,7 +201,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		end, timed := ctx.Deadline()
 		left := time.Until(end)
 		return trace{Text: fmt.Sprint(ok, info.ID, info.Name, info.Queue, info.Attempt, info.Meta["k"],
-			timed && left > 50*time.Second && left <= time.Minute)}, nil
+			timed && left > 50*time.Second && left <= time.Minute, unset(info))}, nil
 	},
 	// left returns how many milliseconds it has.
 	"left": func(ctx context.Context, _ deed) (trace, error) {

@@ -143,6 +143,74 @@ func TestGoldenRecords(t *testing.T) {
 	}
 }
 
+// notInMessages has the fields of a task that its message does not have, and why.
+var notInMessages = map[string]string{
+	"Queue":    "a message is stored under its queue",
+	"Delay":    "the store makes a due time of it",
+	"Deadline": "the store makes a point in time of it, in the head",
+}
+
+// TestEveryFieldIsInTheMessage sets one field of a task after the other: a message keeps it. A new field
+// must either be in the message, or in the table with a reason.
+func TestEveryFieldIsInTheMessage(t *testing.T) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
+		inner := []reflect.StructField{f}
+		if f.Type == reflect.TypeFor[broker.TaskFlow]() || f.Type == reflect.TypeFor[broker.Unique]() {
+			inner = reflect.VisibleFields(f.Type)
+		}
+		for _, in := range inner {
+			want := smallTask()
+			want.Queue = ""
+			field, name := reflect.ValueOf(want).Elem().FieldByIndex(f.Index), f.Name
+			if in.Name != f.Name {
+				want.Unique.Key = "t/k" // the other fields of a unique key are nothing without it
+				field, name = field.FieldByIndex(in.Index), f.Name+"."+in.Name
+			}
+			change(t, field)
+			var got broker.Delivery
+			if err := ParseRecord(&got, AppendRecord(nil, want), 0); err != nil {
+				t.Fatal(name, err)
+			}
+			kept := reflect.DeepEqual(&got.Task, want)
+			if why, left := notInMessages[name]; kept == left {
+				t.Errorf("a message keeps %s: %v; said to be left out: %q\n got %+v\nwant %+v", name, kept, why, got.Task, *want)
+			}
+		}
+	}
+}
+
+// change gives a field of a task another value.
+func change(t *testing.T, field reflect.Value) {
+	t.Helper()
+	switch v := field.Addr().Interface().(type) {
+	case *time.Time:
+		*v = time.UnixMilli(1_700_000_000_123).UTC()
+	case *time.Duration:
+		*v += time.Second
+	case *broker.ID:
+		*v = fixedID(3)
+	case *string:
+		*v += "x"
+	case *[]byte:
+		*v = []byte("x")
+	case *map[string]string:
+		*v = map[string]string{"k": "v"}
+	case **broker.Lane:
+		*v = lanedTask().Lane
+	case *bool:
+		*v = !*v
+	default:
+		switch {
+		case field.CanInt():
+			field.SetInt(field.Int() + 1)
+		case field.CanUint():
+			field.SetUint(field.Uint() + 1)
+		default:
+			t.Fatalf("a field is a %s: let this test change it", field.Type())
+		}
+	}
+}
+
 func TestBrokenRecords(t *testing.T) {
 	for _, task := range []*broker.Task{fullTask(), lanedTask()} {
 		record := AppendRecord(nil, task)
