@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -151,8 +152,9 @@ var notInMessages = map[string]string{
 }
 
 // TestEveryFieldIsInTheMessage sets one field of a task after the other: a message keeps it. A new field
-// must either be in the message, or in the table with a reason.
+// must either be in the message, or in the table with a reason. docs/wire.md lists the fields of the body.
 func TestEveryFieldIsInTheMessage(t *testing.T) {
+	fields := 0 // of the longest body
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
 		inner := []reflect.StructField{f}
 		if f.Type == reflect.TypeFor[broker.TaskFlow]() || f.Type == reflect.TypeFor[broker.Unique]() {
@@ -168,14 +170,27 @@ func TestEveryFieldIsInTheMessage(t *testing.T) {
 			}
 			change(t, field)
 			var got broker.Delivery
-			if err := ParseRecord(&got, AppendRecord(nil, want), 0); err != nil {
+			record := AppendRecord(nil, want)
+			if err := ParseRecord(&got, record, 0); err != nil {
 				t.Fatal(name, err)
+			}
+			if n, _, err := takeFields(record[HeadSize:], 0); err == nil && record[0] == PlainVersion {
+				fields = max(fields, n)
 			}
 			kept := reflect.DeepEqual(&got.Task, want)
 			if why, left := notInMessages[name]; kept == left {
 				t.Errorf("a message keeps %s: %v; said to be left out: %q\n got %+v\nwant %+v", name, kept, why, got.Task, *want)
 			}
 		}
+	}
+	page, err := os.ReadFile("../../docs/wire.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "\nThe body is a msgpack array")
+	list, _, _ = strings.Cut(list, "\nThe unique key is stored")
+	if n := len(regexp.MustCompile(`(?m)^\d+\. `).FindAllString(list, -1)); n != fields {
+		t.Errorf("docs/wire.md lists %d fields of a body, want %d", n, fields)
 	}
 }
 
