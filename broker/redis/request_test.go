@@ -35,6 +35,8 @@ func TestContextEndsRequests(t *testing.T) {
 		group := broker.NewID(broker.KindGroup, "", 0)
 		arrivals := []broker.Arrival{{Queue: "q", Task: task.ID, Flow: group, Outcome: broker.Outcome{State: broker.StateSucceeded}}}
 		party := broker.NewID(broker.KindParty, "", 0)
+		keyed := *held
+		keyed.Unique = broker.Unique{Key: "k", UntilStart: true}
 		mails := broker.Limit{Name: "mails", Most: 1}
 		methods := map[string]func(ctx context.Context) error{
 			"Enqueue":    func(ctx context.Context) error { return b.Enqueue(ctx, []*broker.Task{newTask("q")}) },
@@ -88,6 +90,9 @@ func TestContextEndsRequests(t *testing.T) {
 			},
 			"RemoveDocument":  func(ctx context.Context) error { return b.RemoveDocument(ctx, "c", "n", 1) },
 			"DocumentChanges": func(ctx context.Context) error { _, err := b.DocumentChanges(ctx, "c", 0, time.Minute); return err },
+			"StartKey":        func(ctx context.Context) error { return b.StartKey(ctx, &keyed) },
+			"LookupKeys":      func(ctx context.Context) error { _, err := b.LookupKeys(ctx, "q", []string{"k"}); return err },
+			"FreeKeys":        func(ctx context.Context) error { _, err := b.FreeKeys(ctx, "q", []string{"k"}); return err },
 			"RecordStart":     func(ctx context.Context) error { _, _, err := b.RecordStart(ctx, held); return err },
 			"Halt":            func(ctx context.Context) error { _, err := b.Halt(ctx, []broker.ID{group}); return err },
 			"DeadLetters":     func(ctx context.Context) error { _, _, err := b.DeadLetters(ctx, "q", "", 10); return err },
