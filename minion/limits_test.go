@@ -300,7 +300,7 @@ func TestDeclaredLimits(t *testing.T) {
 func TestStopWhileDeclaring(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
-			if op == faulty.LimitsIn {
+			if op == faulty.AddLimit {
 				return faulty.ErrUnavailable
 			}
 			return nil
