@@ -44,6 +44,18 @@ var randomKinds = []struct {
 	{randomLanes[:4], 60, 20}, // many keys at a limit
 	{manyLanes(40), 2, 20},    // many limits that share one
 	{manyLanes(4), 30, 20},
+	{costLanes(), 3, 8},
+}
+
+// costLanes returns lanes that use different costs of the same limits.
+func costLanes() (lanes []func(*broker.Lane)) {
+	for cost := range uint32(4) {
+		lanes = append(lanes, usingCost("a", cost+1), usingKey("k", "one", cost+1), func(l *broker.Lane) {
+			usingCost("b", 4-cost)(l)
+			usingCost("a", cost+1)(l)
+		})
+	}
+	return lanes
 }
 
 // manyLanes returns lanes that each use a limit of their own, and one of two that they share.

@@ -237,19 +237,17 @@ func (b *Broker) LimitsIn(ctx context.Context, queue string) ([]broker.LimitInfo
 	})
 }
 
-// waiting counts the lines below some waitlists; see lane.lua.
+// waiting counts the lines below some waitlists; see lane_tree.lua.
 func (b *Broker) waiting(ctx context.Context, k *keys, waitlists []string) (int, error) {
-	// Their children are the classes, whose names stand behind their turns, and those of a class are the
-	// lines.
-	const turn = 23
-	below := func(node string) *redis.ZRangeBy { return &redis.ZRangeBy{Min: "[" + node, Max: "[" + node + "\xff"} }
 	if len(waitlists) == 0 {
 		return 0, nil
 	}
+	const turn = 23 // length of the turn between a node and its child
+	open := k.lanes[lanesOpen]
 	pipe := b.rdb.Pipeline()
-	classes := make([]*redis.StringSliceCmd, len(waitlists))
+	children := make([]*redis.StringSliceCmd, len(waitlists))
 	for i, w := range waitlists {
-		classes[i] = pipe.ZRangeByLex(ctx, k.lanes[lanesOpen], below("\x02"+w))
+		children[i] = pipe.ZRangeByLex(ctx, open, &redis.ZRangeBy{Min: "[\x02" + w, Max: "[\x02" + w + "\xff"})
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return 0, b.fault("limits of queue "+k.queue, err)
@@ -257,9 +255,12 @@ func (b *Broker) waiting(ctx context.Context, k *keys, waitlists []string) (int,
 	pipe = b.rdb.Pipeline()
 	var counts []*redis.IntCmd
 	for i, w := range waitlists {
-		for _, member := range classes[i].Val() {
-			class := below(member[min(1+len(w)+turn, len(member)):])
-			counts = append(counts, pipe.ZLexCount(ctx, k.lanes[lanesOpen], class.Min, class.Max))
+		for _, member := range children[i].Val() {
+			child := member[min(1+len(w)+turn, len(member)):] // a class, or '\3' and the key of a group
+			if key, is := strings.CutPrefix(child, "\x03"); is {
+				child = "\x03\x02" + w + key
+			}
+			counts = append(counts, pipe.ZLexCount(ctx, open, "["+child, "["+child+"\xff"))
 		}
 	}
 	if len(counts) == 0 {

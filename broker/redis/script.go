@@ -38,10 +38,21 @@ type script struct {
 	sha  string // the hash of text in hexadecimal
 }
 
+// laneFiles are the files that a script includes with "lane". Each uses those before it.
+var laneFiles = []string{"lane", "lane_limit", "lane_tree", "lane_sequence", "lane_line"}
+
 // load reads a script and puts the files that it includes in front of it.
 func load(name string, includes ...string) *script {
+	var files []string
+	for _, file := range includes {
+		if file == "lane" {
+			files = append(files, laneFiles...)
+		} else {
+			files = append(files, file)
+		}
+	}
 	var b strings.Builder
-	for _, file := range append(includes, name) {
+	for _, file := range append(files, name) {
 		text, err := sources.ReadFile("lua/" + file + ".lua")
 		if err != nil {
 			panic(err) // an embedded file is missing: each test fails

@@ -71,7 +71,8 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
     return L.times[priority] + by
   end
 
-  -- headOf returns position and id of the first task of a line, of which many may be taken.
+  -- headOf returns position and id of the first task of a line, of which many may be taken. It counts
+  -- the tasks that are in gone as taken.
   local function headOf(name, many)
     local line = lines[name]
     if not line then
@@ -87,64 +88,28 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
   end
 
   -- pass goes on to the next task of a line, which is handed out, has ended or is halted.
-  local function pass(node, class, name, key, turn, head)
-    gone[#gone + 1] = name .. head
-    lines[name].at = lines[name].at + 1
-    local next = headOf(name)
+  local function pass(class, key, turn, head)
+    local line = class.name .. key
+    gone[#gone + 1] = line .. head
+    lines[line].at = lines[line].at + 1
+    local next = headOf(line)
     if next then
-      move(L, name, class, key, turn, string.sub(next, 1, 8))
+      move(L, class, key, turn, string.sub(next, 1, 8))
     else
-      leave(L, name, class, key, turn)
+      leave(L, class, key, turn)
     end
   end
 
   -- try tries the line that has the next turn of a priority. It returns 'taken' if it has handed out
   -- its first task. If only is set, it returns 'free' instead if it could.
   local function try(level, only)
-    local turn, child = first(L, level)
-    local parent = level
-    if string.byte(child, 1) == 2 then -- a waitlist
-      parent = nodeOf(L, child)
-      parent.shut, parent.turn = false, turn
-      local use = string.sub(child, 2, -6)
-      local fine, again = fits(L, use, number(child, #child - 4, 4))
-      if not fine then
-        shut(L, parent, use, again)
-        return
-      end
-      turn, child = first(L, parent)
-      if turn ~= parent.turn then -- this should not be: correct it
-        refile(L, parent)
-        return
-      end
-    end
-    local node, class = nodeOf(L, child), classOf(string.sub(child, 2))
-    if not class then -- this is no class, and should not be here
-      remove(L, parent, turn, child)
-      if parent ~= level then
-        refile(L, parent)
-      end
-      return
-    end
-    node.parent, node.turn = parent, turn
-    local at, name = first(L, node)
-    if at ~= turn then -- the same
-      refile(L, node)
-      return
-    end
-    local length = 1 + string.byte(name, 1)
-    local key, sequence = string.sub(name, 1, length), string.sub(name, length + 1)
-    local full = string.char(class.priority) .. key
-    local k = keyOf(L, full)
-    local line = sequence == '' and class.name .. key or '\255' .. sequence
-    if (tonumber(string.sub(turn, 1, TIME)) or 0) < k.time then -- the key has had a turn in another line
-      move(L, line, class, key, turn, string.sub(turn, TIME + 1))
-      refile(L, node)
+    local class, key, turn, alone = nextLine(L, level)
+    if not class then
       return
     end
     for i, use in ipairs(class.uses) do
-      local fine, again = fits(L, use, class.costs[i])
-      if not fine then
+      local free, again = fits(L, use, class.costs[i])
+      if not free then
         await(L, class, use, class.costs[i], again)
         return
       end
@@ -152,65 +117,47 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
     if only then
       return 'free'
     end
-    local head, s
-    if sequence == '' then
-      head = headOf(line, node.whole and #node.list == node.at and L.width or 2)
-    else
-      s = sequenceOf(L, '\0' .. sequence)
-      head = s.holder ~= '' and s.holder or firstIn(L, line)
-    end
-    local id = head and string.sub(head, 9)
-    local msg = id and redis.call('HGET', L.later, id)
-    local stays, waits = false, false
+    local line = class.name .. key
+    local head = headOf(line, alone and L.width or 2)
     if not head then -- this should not be: the line has no task
-      leave(L, line, class, key, turn)
-      refile(L, node)
+      leave(L, class, key, turn)
       return
-    elseif not msg or not readable(msg) or not laneOf(msg) then
-      msg = nil -- the task has ended, or its message is damaged
+    end
+    local id = string.sub(head, 9)
+    local msg = redis.call('HGET', L.later, id)
+    local lane = msg and readable(msg) and laneOf(msg)
+    if not lane then -- the task has ended, or its message is damaged
+      pass(class, key, turn, head)
+      return
     elseif halting and halted(halt, flows, { id })[id] and barred(msg) then
       redis.call('HSET', L.later, id, barred(msg))
-      stays = true
-    elseif paused then
-      waits = pausedOf(paused, ready, { msg })[1]
-    end
-    if waits then
-      still[#still + 1] = id
-      if s then -- it has the sequence, as if it ran: see paused.lua
-        s.holder = head
-        change(L, 'sequences', '\0' .. sequence)
-        gone[#gone + 1] = line .. head
-        leave(L, line, class, key, turn)
-      else
-        pass(node, class, line, key, turn, head)
+      pass(class, key, turn, head)
+      if lane.sequence ~= '' then
+        page('ZREM', L.lined, gone, 1)
+        gone, lines = {}, {} -- a line may get another task now
+        L.fields['s' .. lane.sequence] = false
+        advance(L, lane.sequence)
       end
-      refile(L, node)
       return
     end
-    if not msg or stays then
-      if s then
-        redis.call('ZREM', L.lined, line .. head)
-        advance(L, '\0' .. sequence)
-      else
-        pass(node, class, line, key, turn, head)
-      end
-      refile(L, node)
+    if lane.sequence ~= '' then
+      sequenceOf(L, lane.sequence).holder = head
+      change(L, 'sequences', lane.sequence)
+      L.fields['s' .. lane.sequence] = false
+    end
+    if paused and pausedOf(paused, ready, { msg })[1] then
+      still[#still + 1] = id -- it has its sequence, as if it ran: see paused.lua
+      pass(class, key, turn, head)
       return
     end
     for i, use in ipairs(class.uses) do
       charge(L, use, class.costs[i])
     end
+    local full = string.char(class.priority) .. key
+    local k = keyOf(L, full)
     k.time = serve(class.priority, k.time, step(L, full))
     change(L, 'keys', full)
-    if s then
-      s.holder = head
-      change(L, 'sequences', '\0' .. sequence)
-      gone[#gone + 1] = line .. head
-      leave(L, line, class, key, turn)
-    else
-      pass(node, class, line, key, turn, head)
-    end
-    refile(L, node)
+    pass(class, key, turn, head)
     taken[#taken + 1] = id
     out[#out + 1] = msg
     owned[#owned + 1] = id
@@ -233,13 +180,16 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
     elseif try(levels[priority]) then
       count(priority, top, below)
     end
+    fileNodes(L)
   end
   -- Close what has no room any more, so that no minion is woken for it.
   local open
   repeat
     steps = steps + 1
     open = choose()
-  until not open or plain > 0 or steps > 1600 or try(levels[open], true)
+    local free = open and plain == 0 and try(levels[open], true)
+    fileNodes(L)
+  until not open or plain > 0 or steps > 1600 or free
 
   L.fields.t, L.fields.b = text(since), text(lower)
   L.fields.q = plain > 0 and text(plainTime) or false

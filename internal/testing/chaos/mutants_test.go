@@ -260,7 +260,7 @@ var known = []mutant{
 		"if searches {", "if searches && false {", "registrations that are lost",
 		[]Verdict{Lost}, how{long: true},
 	}, {
-		"limits are not charged", "broker/redis/lua/lane.lua",
+		"limits are not charged", "broker/redis/lua/lane_limit.lua",
 		"a.used = a.used + cost", "", "limits of one in the load, and the rule that their tasks do not overlap",
 		[]Verdict{Crowded}, how{},
 	}, {
