@@ -110,6 +110,7 @@ func laneRateLarge(r *rig) {
 	r.define(l)
 	r.enqueue(r.steps(2)...)
 	first := m.pace(2)[0]
+	r.Advance(30 * time.Millisecond) // the burst is free again
 	r.enqueue(r.steps(20)...)
 	second := m.pace(20)[0]
 	r.enqueue(r.steps(1)...)

@@ -3,6 +3,7 @@ package memory
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/internal/base/shrinkmap"
@@ -259,8 +260,11 @@ func (a *account) matters() instant {
 		return a.closed
 	}
 	recovered := a.full
-	if r := a.rule; r != nil && r.Rate > 0 { // a task that costs more than the burst needs a longer pause
-		recovered = recovered.plus(max(float64(a.limit.largest)-r.burst, 0) * r.step)
+	if r := a.rule; r != nil && r.Rate > 0 {
+		// A task that costs more than the burst needs a longer pause. For the first such task the past
+		// is kept as long as the largest cost may need, but a minute at most.
+		longest := min(broker.MaxCost*r.step, float64(time.Minute))
+		recovered = recovered.plus(max((float64(a.limit.largest)-r.burst)*r.step, longest))
 	}
 	return max(a.closed, recovered.next())
 }

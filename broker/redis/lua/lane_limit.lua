@@ -121,9 +121,15 @@ function charge(L, use, cost)
   change(L, 'accounts', use)
 end
 
--- matters returns until when the past of an account matters, in us.
+-- matters returns until when the past of an account matters, in us. A task that costs more than the
+-- burst needs a longer pause than that after which the burst is free again. The longest one so far is
+-- known. For the first such task, the past is kept as long as the largest cost may need, but a minute at most.
 local function matters(L, a)
-  return math.max(a.closed, a.tat > 0 and a.tat + flags(L).pause or 0)
+  if a.tat == 0 then
+    return a.closed
+  end
+  local longest = math.min(1000000 * (tonumber(a.pace) or 0), 60000000)
+  return math.max(a.closed, a.tat + math.max(flags(L).pause, longest))
 end
 
 -- saveAccounts stores the accounts that have changed.
