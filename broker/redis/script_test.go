@@ -2,6 +2,7 @@ package redis
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,4 +55,38 @@ func TestScriptsIncludeWhatTheyUse(t *testing.T) {
 	if uses < 500 {
 		t.Errorf("only %d uses of functions and constants were found", uses)
 	}
+}
+
+var (
+	luaCall  = regexp.MustCompile(`redis\.call\(('([A-Z]+)')?`)
+	luaReads = " EXISTS GET GETRANGE STRLEN HEXISTS HGET HGETALL HKEYS HLEN HMGET HSCAN LINDEX LLEN LRANGE SCARD SISMEMBER SMISMEMBER TIME TYPE " +
+		"ZCARD ZCOUNT ZRANGE ZRANGEBYSCORE ZREVRANGE ZSCORE ZMSCORE "
+)
+
+// The list reading has the scripts that write nothing, and scriptArrivals. A script that writes nothing
+// may include a file with a function that writes.
+func TestReadingScripts(t *testing.T) {
+	t.Parallel()
+	for _, s := range scripts {
+		own, err := sources.ReadFile("lua/" + s.name + ".lua")
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch listed := slices.Contains(reading, s); {
+		case listed && !onlyReads(string(own)) && s != scriptArrivals:
+			t.Errorf("%s.lua writes, and is in the list reading in errors.go", s.name)
+		case !listed && onlyReads(s.text):
+			t.Errorf("%s.lua writes nothing, and is not in the list reading in errors.go", s.name)
+		}
+	}
+}
+
+// onlyReads reports whether a text calls only commands that read.
+func onlyReads(text string) bool {
+	for _, call := range luaCall.FindAllStringSubmatch(luaComment.ReplaceAllString(text, ""), -1) {
+		if call[2] == "" || !strings.Contains(luaReads, " "+call[2]+" ") {
+			return false
+		}
+	}
+	return true
 }

@@ -67,6 +67,7 @@ func task(t *broker.Task) associatedData {
 	}
 	a = a.number(timeout).number(t.Retention.Milliseconds()).number(t.DeadFor.Milliseconds())
 	a = a.meta(t.Meta)
+	// A field that was added later is left out if it is zero, so that older seals still match.
 	if t.Slots != 0 {
 		a = a.number(int64(t.Slots))
 	}
