@@ -328,7 +328,7 @@ func (t *task) readArguments(s *planned) bool {
 		case !has && p.optional:
 			text = p.def
 		case !has:
-			t.errorAt(s.pos, fmt.Sprintf("the schedule needs a value of %s", p.name), "give it with arg="+p.name+":VALUE, or make it optional")
+			t.errorAt(s.pos, "the schedule needs a value of "+p.name, "give it with arg="+p.name+":VALUE, or make it optional")
 			return false
 		}
 		value, wrong := defaultText(text, p.typ)
