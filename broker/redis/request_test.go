@@ -83,6 +83,9 @@ func TestContextEndsRequests(t *testing.T) {
 			"SetWeight":      func(ctx context.Context) error { return b.SetWeight(ctx, "q", "key", 2) },
 			"Weights":        func(ctx context.Context) error { _, err := b.Weights(ctx, "q"); return err },
 			"ResumeSequence": func(ctx context.Context) error { return b.ResumeSequence(ctx, "q", "orders") },
+			"Pause":          func(ctx context.Context) error { return b.Pause(ctx, "q", broker.Pause{Key: "nobody"}) },
+			"Resume":         func(ctx context.Context) error { return b.Resume(ctx, "q", broker.Pause{Key: "nobody"}) },
+			"Pauses":         func(ctx context.Context) error { _, err := b.Pauses(ctx, "q"); return err },
 			"ReadDocument":   func(ctx context.Context) error { _, _, err := b.ReadDocument(ctx, "c", "n"); return err },
 			"WriteDocument": func(ctx context.Context) error {
 				_, err := b.WriteDocument(ctx, "c", broker.Document{Name: "n"})

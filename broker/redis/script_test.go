@@ -10,7 +10,7 @@ import (
 var (
 	luaComment = regexp.MustCompile(`--.*`)
 	luaText    = regexp.MustCompile(`'(?:[^'\\]|\\.)*'`)
-	luaLocals  = regexp.MustCompile(`\blocal (?:function )?(\w[\w, ]*)`)
+	luaLocals  = regexp.MustCompile(`\blocal (?:function )?(\w+(?:,\s*\w+)*)`)
 	luaParams  = regexp.MustCompile(`\bfunction ?\w*\((\w[\w, ]*)\)`)
 	luaName    = regexp.MustCompile(`\w+`)
 	// luaUse matches a call of a function and a constant. A field such as string.sub is neither.

@@ -126,8 +126,12 @@ if lining then
 end
 
 local looked, left, put = 0, true, 0
+local scan = { looked = 2000, put = 1048576 } -- a call looks at so many messages, and sets so many bytes aside
+if pausing then
+  scan = { looked = 1000, put = 524288 } -- it reads the name of each message
+end
 batch = careful and 8 or 64
-while n < wanted and room > 0 and looked < 2000 and put < 1048576 do
+while n < wanted and room > 0 and looked < scan.looked and put < scan.put do
   -- Of the messages in held, many may be dropped. So take more than are wanted, and put the rest
   -- back.
   local msgs = redis.call('LPOP', from, careful and batch or math.min(wanted - n, batch))

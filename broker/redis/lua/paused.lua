@@ -101,7 +101,7 @@ end
 -- come before those of the call before.
 local function bringBack(paused, aside, back, later, plain, lined)
   local moved, bytes, batch = 0, 0, 8
-  while moved < 1000 and bytes < 1048576 do
+  while moved < 500 and bytes < 524288 do
     local ids = redis.call('ZREVRANGE', back, 0, batch - 1)
     if #ids == 0 then
       break
@@ -126,7 +126,7 @@ local function bringBack(paused, aside, back, later, plain, lined)
     end
     redis.call('ZREM', back, unpack(ids))
     moved = moved + #ids
-    batch = math.min(batch * 4, 500)
+    batch = math.min(batch * 4, 250)
   end
   if redis.call('EXISTS', back) == 0 and redis.call('HDEL', paused, 'b') == 1 and redis.call('EXISTS', aside) == 1 then
     redis.call('RENAME', aside, back)

@@ -47,7 +47,7 @@ var known = []mutant{
 		[]Verdict{AfterPause}, how{},
 	}, {
 		"a task with a lane starts although its key is paused", "broker/redis/lua/lane_take.lua",
-		"waits = pausedOf(paused, ready, { msg })[1]", "waits = false", "pauses in the load, and the rule about paused tasks",
+		"if paused and pausedOf(paused, ready, { msg })[1] then", "if false then", "pauses in the load, and the rule about paused tasks",
 		[]Verdict{AfterPause}, how{},
 	}, {
 		"what was set aside does not come back", "broker/redis/lua/pause.lua",
