@@ -178,7 +178,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}
-	left := s.audit(ctx)
+	left := s.audit(ctx, duration >= longPlan)
 	s.longScripts()
 	events := s.events()
 	report := Check(events, lease)

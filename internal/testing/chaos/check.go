@@ -49,6 +49,12 @@ func Check(events []Event, lease time.Duration) *Report {
 		r.Broken[BroughtDown] = n
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times without being killed", BroughtDown, n))
 	}
+	for _, f := range h.faults {
+		if f.Fault == ProcessDied {
+			r.Broken[BroughtDown]++
+			r.Cases = append(r.Cases, fmt.Sprintf("%s: %s ended without being told to; %s", BroughtDown, f.Target, f.Value))
+		}
+	}
 	for i, e := range h.long {
 		r.Broken[TooLong]++
 		if i < perVerdict {

@@ -124,11 +124,19 @@ var histories = []struct {
 
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes too long", good + "7 i script server settle", "too long"},
+	{"a minion that is back soon after all faults", good + "1000 i served m0.1 1300", ""},
+	{"a minion that is back late after all faults", good + "1000 i served m0.1 1450", "late"},
+	{"a minion that is back late because of a slow machine", good + "1000 i served m0.1 1450\n 1100 m0.1 hit m0.1 pause 1200", ""},
+	{"a minion that does not serve one of its queues", good + "1000 i served m0.1 1800 b", "late"},
+	{"a minion that ends by itself", good + "7 i hit m0.1 process_died", "brought down"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
 	{"killed while it runs", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 cut\n 7 s got a canceled", ""},
 	{"killed while it runs, and retried", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 1200 m start a 2\n 1201 m return a 2 ok\n 1207 s got a succeeded a#2", "after kill"},
 
 	{"killed while it runs, and retried at once", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 55 m start a 2\n 56 m return a 2 ok\n 57 s got a succeeded a#2", "after kill"},
+	{"killed while it runs, and started by another minion", killedThere + "1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", "after kill"},
+	{"killed while it runs, and started by another minion that was stopped", killedThere + "1150 i hit m1.1 stop 1160\n 1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", "after kill"},
+	{"killed while it runs without a lease, and started by another minion that was stopped", "1 i hit m0.1 freeze 3\n" + killedThere + "1150 i hit m1.1 stop 1160\n 1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", ""},
 	{"killed when it was about to start", "0 s send a\n 1 s accepted a\n 3 s kill a\n 4 s killed a stopping\n 55 m start a 1\n 56 m return a 1 cut\n 57 s got a canceled", ""},
 
 	{"as many tasks as slots", crowd("2/3/0", "1/3/0"), ""},
@@ -450,4 +458,14 @@ const line = `
 	0 s send b line x 2
 	1 s accepted a
 	1 s accepted b
+`
+
+// killedThere is a task that is killed while a minion runs it. The minion dies at 20.
+const killedThere = `
+	0 s send a
+	1 s accepted a
+	2 m0.1 start a 1
+	3 s kill a
+	4 s killed a stopping
+	20 i hit m0.1 kill
 `

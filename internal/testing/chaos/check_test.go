@@ -78,6 +78,13 @@ func script(t *testing.T, text string) []Event {
 			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
 		case Replayed: // the new id and the old one
 			e.Key, e.ID, e.Value = "", w[3], w[4]
+		case Served: // minion, end, queue that is not served
+			e.Target, e.Key, e.Value = w[3], "", w[5]
+			until, err := time.ParseDuration(w[4] + "ms")
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			e.Until = int64(until) + 1
 		case Script:
 			e.Target, e.Key, e.Value = w[3], "", w[4]
 		case Hit: // target, fault, end of the fault, and for a poison its task

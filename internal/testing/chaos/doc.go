@@ -36,7 +36,7 @@
 //     come back when it was judged. A task that ends the processes that run it is given up
 //     after enough of them. It costs no other task more than one of these deaths.
 //   - Data that was sealed for one task never starts as another one.
-//   - A server ends only by a fault of the plan.
+//   - A server, minion or arbiter ends only by a fault of the plan, or by a task that ends its process.
 //   - Tasks that share a limit of one do not run at the same time, unless a fault has struck the
 //     minion of the first one, and then not while its lease can be valid. The tasks of a
 //     sequence start in the order in which they were sent: one starts when no attempt of those
@@ -48,7 +48,7 @@
 //   - The tasks that run in a minion take no more slots than it has, and no more of them
 //     have one name than the minion's ceiling for it allows.
 //   - Idle minions start new tasks promptly. When all faults are over, every queue is
-//     served again within several leases.
+//     served again within several leases, by each of its minions.
 //
 // Some faults are no explanation. These cost no lease, so no task may run again because of them: a
 // connection that is cut before a command or instead of its reply, a slow connection, lost scripts,
@@ -70,8 +70,15 @@
 //
 // # The stage of TestChaos
 //
-// In runs of 12 s or more there is a queue whose first minions only take tasks and are killed
-// before they start any; see holderRole.
+// Runs of 12 s or more have more load:
+//
+//   - a queue whose first minions only take tasks and are killed before they start any; see
+//     holderRole
+//   - tasks that end the process that runs them, some of them after they were killed
+//   - many tasks that wait in one queue
+//   - senders that soon give up, in a process that is cut off from the servers
+//   - tasks that run for longer than a lease when earlier faults can't have effects any more, and
+//     then the death of one minion
 //
 // Each process has its own proxies in front of all servers. They inject the faults of its
 // connections. In the long form, and with -clocks, some processes are built with a clock that is

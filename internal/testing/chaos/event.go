@@ -38,8 +38,11 @@ const (
 
 	Damaged Kind = "damaged" // the records of the task may be damaged from now on; with Value they were, and Value says how
 
-	// The watch of a server writes this.
+	// Served is written by the audit: from At on all faults were over, and at Until the minion
+	// Target served all its queues. If Value is set, it did not yet serve the queue Value.
+	Served Kind = "served"
 
+	// Script is written by the watch of a server.
 	Script Kind = "script" // the script in Value kept the server busy for too long
 )
 

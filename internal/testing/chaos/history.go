@@ -13,6 +13,7 @@ type history struct {
 	hits    map[string]int
 	noted   map[string][]*attempt // by task id: starts that the broker has recorded
 	replays map[string]*Event     // by the id of the new task
+	served  []Event               // when minions served all their queues, after all faults
 	long    []Event               // scripts that kept a server busy for too long
 	pauses  map[string][]span     // when each pause was in force for sure, in order
 }
@@ -79,6 +80,10 @@ func read(events []Event, lease int64) *history {
 		}
 		if e.Kind == Script {
 			h.long = append(h.long, *e)
+			continue
+		}
+		if e.Kind == Served {
+			h.served = append(h.served, *e)
 			continue
 		}
 		if e.Kind == Replayed {

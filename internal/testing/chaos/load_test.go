@@ -149,12 +149,17 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 		case i == 0:
 			time.Sleep(brief - 3*time.Millisecond + upTo(rnd, 6*time.Millisecond))
 		}
-		s.ledger.Note(Event{Kind: Kill, Key: keys[i]})
-		if v, err := s.arb.Kill(ctx, fut.ID()); err == nil {
-			s.ledger.Note(Event{Kind: Killed, Key: keys[i], Outcome: string(v)})
-		}
+		s.kill(ctx, keys[i], fut.ID())
 	}
 	for i, fut := range futs {
 		s.result(ctx, keys[i], fut)
+	}
+}
+
+// kill kills a task, and records the verdict.
+func (s *submitter) kill(ctx context.Context, key string, id task.ID) {
+	s.ledger.Note(Event{Kind: Kill, Key: key})
+	if v, err := s.arb.Kill(ctx, id); err == nil {
+		s.ledger.Note(Event{Kind: Killed, Key: key, Outcome: string(v)})
 	}
 }

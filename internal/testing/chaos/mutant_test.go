@@ -203,7 +203,7 @@ func verdictsOf(t *testing.T, root, overlay string, args []string) (found []stri
 		}
 	}
 	if len(found) == 0 {
-		t.Fatalf("the suite ended without a verdict:\n%s", out)
+		t.Fatalf("the suite ended without a verdict, %v:\n%s", err, out)
 	}
 	t.Logf("%s found\n  %s", strings.Join(args, " "), strings.Join(found, "\n  "))
 	return found

@@ -91,16 +91,16 @@ var known = []mutant{
 		[]Verdict{WrongResult, WrongEnd}, how{simulated: true},
 	}, {
 		"a kill is forgotten when its minion dies", "broker/redis/lua/leave.lua",
-		"flags = flags + 1 -- FlagCanceled", "", "",
-		[]Verdict{AfterKill}, how{long: true, seed: 2},
+		"flags = flags + 1 -- FlagCanceled", "", "kills of tasks that end the process that runs them later",
+		[]Verdict{AfterKill}, how{long: true},
 	}, {
 		"members are counted down instead of kept in a set", "broker/redis/lua/flow_arrive.lua",
 		"if not known[k] and not seen[position] then", "if not seen[position] then", "",
 		[]Verdict{OutOfOrder, Lost}, how{},
 	}, {
 		"heartbeats do not renew the lease", "broker/redis/lua/beat.lua",
-		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "",
-		[]Verdict{Unexplained}, how{},
+		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "", "tasks that run for longer than a lease when all faults are over",
+		[]Verdict{Unexplained}, how{long: true},
 	}, {
 		"a dead minion's tasks are dropped", "broker/redis/lua/leave.lua",
 		"push(ready, held, watch, wake, back, true)", "", "",
@@ -144,13 +144,13 @@ var known = []mutant{
 		[]Verdict{AfterKill}, how{},
 	}, {
 		"a kill of a running task is not remembered", "broker/redis/lua/cancel.lua",
-		"redis.call('SADD', stop, id)", "", "",
-		[]Verdict{AfterKill}, how{},
+		"redis.call('SADD', stop, id)", "", "the same",
+		[]Verdict{AfterKill}, how{long: true},
 	}, {
 		"an enqueue is acknowledged, whether the task was written or not", "broker/redis/lua/enqueue_plain.lua",
 		"push(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.call(",
-		"pcall(push, KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.pcall(", "",
-		[]Verdict{Lost}, how{},
+		"pcall(push, KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV, false, first)\nredis.pcall(", "a full server in each run",
+		[]Verdict{Lost}, how{long: true},
 	}, {
 		"a repeated enqueue of a delayed task, or of a member of a group, stores it again", "broker/redis/lua/enqueue.lua",
 		"local old = known[i] or seen[id]", "local old = nil", "",
@@ -196,19 +196,19 @@ var known = []mutant{
 	}, {
 		"of two decisions about a squad the last one counts", "broker/redis/lua/flow_decide.lua",
 		"if v[1] then\n  return v[1] == ARGV[2] and 1 or 0\nend\n", "", "squads in the load",
-		[]Verdict{InPart}, how{},
+		[]Verdict{InPart, WrongEnd}, how{},
 	}, {
 		"a squad leaves a member behind", "minion/squad.go",
 		"r.starting = append(r.starting, members...)", "r.starting = append(r.starting, members[1:]...)", "squads in the load",
 		[]Verdict{InPart}, how{simulated: true},
 	}, {
 		"after a failover all clients still ask the dead master", "broker/redis/script.go",
-		"c.ReloadState(ctx)", "_ = c", "a time limit for tasks that are sent when all faults are over",
-		[]Verdict{Late, Lost}, how{long: true, args: []string{"-topology", "cluster"}},
+		"c.ReloadState(ctx)", "_ = c", "the rule that each minion serves its queues again when all faults are over",
+		[]Verdict{Late}, how{long: true, args: []string{"-topology", "cluster"}},
 	}, {
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
-		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over",
-		[]Verdict{Late, Lost}, how{long: true, args: []string{"-topology", "sentinel"}},
+		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over, and the rule that no process ends by itself",
+		[]Verdict{BroughtDown}, how{long: true, args: []string{"-topology", "sentinel"}},
 	}, {
 		"a blocking move that the server has postponed is unblocked", "broker/redis/blocking_move.go",
 		"\t\ttx.ZRem(ctx, m.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
@@ -216,8 +216,8 @@ var known = []mutant{
 	}, {
 		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle.lua",
 		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
-		"a watch of the servers' slow logs, and the rule that no script takes 20 ms",
-		[]Verdict{TooLong}, how{},
+		"a queue with many tasks, a watch of the servers' slow logs, and the rule that no script takes 20 ms",
+		[]Verdict{TooLong}, how{long: true},
 	}, {
 		"a damaged message that becomes due stops its queue", "broker/redis/lua/dequeue.lua",
 		"if not msg or not readable(msg) then", "if not msg then", "records of the suite's own tasks that are damaged",
@@ -245,12 +245,12 @@ var known = []mutant{
 		[]Verdict{Forged}, how{simulated: true},
 	}, {
 		"a heartbeat renews the lease for less than half of its time", "broker/redis/lua/beat.lua",
-		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "redis.call('ZADD', minions, 'XX', t + math.floor(lease * 0.45), minion)", "",
-		[]Verdict{TooEarly}, how{},
+		"redis.call('ZADD', minions, 'XX', t + lease, minion)", "redis.call('ZADD', minions, 'XX', t + math.floor(lease * 0.45), minion)", "a death of a minion when all faults are over",
+		[]Verdict{TooEarly}, how{long: true},
 	}, {
 		"an enqueue whose reply is lost counts as refused", "broker/redis/errors.go",
-		"what, broker.ErrUnavailable, broker.ErrIndeterminate, err)", "what, broker.ErrUnavailable, broker.ErrUnavailable, err)", "",
-		[]Verdict{AfterRefusal}, how{},
+		"what, broker.ErrUnavailable, broker.ErrIndeterminate, err)", "what, broker.ErrUnavailable, broker.ErrUnavailable, err)", "submitters that are cut off when they have sent tasks, in each run",
+		[]Verdict{AfterRefusal}, how{long: true},
 	}, {
 		"a group ends without its finalizer", "internal/engine/flow/driver.go",
 		"if !fl.Finalizer.IsZero() && !p.Finalizer.Final() {", "if false {", "",

@@ -25,7 +25,7 @@ const (
 	NotOnce      Verdict = "not once"      // a callback or finalizer did not run, or ran without need
 	OutOfOrder   Verdict = "out of order"  // a part of a flow, or a task of a sequence, started too soon
 	InPart       Verdict = "in part"       // the members of a squad did not start together
-	BroughtDown  Verdict = "brought down"  // a server ended by itself
+	BroughtDown  Verdict = "brought down"  // a server, minion or arbiter ended by itself
 	TooLong      Verdict = "too long"      // a script kept a server busy for too long
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused

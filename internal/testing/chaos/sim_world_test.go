@@ -242,6 +242,12 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	if proc.name == "s0.1" && w.seed%2 == 0 {
 		all.Go(func() { s.crowd(ctx, rand.New(rand.NewPCG(w.seed, 5))) })
 	}
+	if proc.name == "s1.1" && w.seed%2 == 0 {
+		rounds := 0
+		all.Go(func() {
+			s.condemned(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
+		})
+	}
 	all.Go(func() {
 		rounds := 0
 		s.lanes(ctx, rand.New(rand.NewPCG(w.seed, 7)), func() bool { rounds++; return rounds > simRounds })

@@ -171,7 +171,7 @@ func (p *host) start() {
 	} else {
 		p.current = proc.Start(s, p.role, c)
 	}
-	go p.replace(p.current)
+	go p.replace(p.current, c.Name)
 }
 
 const (
@@ -181,11 +181,17 @@ const (
 	restart = 200 * time.Millisecond
 )
 
-// replace waits for the end of a process, and starts the next one if a task has ended it.
-func (p *host) replace(one *proc.Process) {
+// replace waits for the end of a process, and starts the next one if a task has ended it. It records
+// if the process has ended by itself, and then starts the next one so that the others can go on.
+func (p *host) replace(one *proc.Process, name string) {
 	<-one.Exited()
-	if one.Wait(p.stage) != poisonStatus {
+	if one.Told() {
 		return
+	}
+	if status := one.Wait(p.stage); status != poisonStatus {
+		now := time.Now().UnixNano()
+		p.stage.ledger.Note(Event{Kind: Hit, Fault: ProcessDied, Target: name, At: now, Until: now,
+			Value: fmt.Sprintf("its status was %d, and it printed %q", status, one.Output())})
 	}
 	p.mu.Lock() // waits if a fault strikes the host at the same time
 	defer p.mu.Unlock()

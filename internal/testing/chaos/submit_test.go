@@ -86,7 +86,11 @@ func (s *submitter) key() string { return fmt.Sprintf("%s-%d", s.Name, s.keys.Ad
 // outcome for each key. send returns an error for each task that failed. Some calls have little
 // time, and give up after the first error.
 func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func(context.Context) ([]task.ID, error)) bool {
-	giveUp := rnd.IntN(8) == 0
+	return s.store(ctx, rnd.IntN(8) == 0, keys, send)
+}
+
+// store is insist for a call of which is known whether it has little time.
+func (s *submitter) store(ctx context.Context, giveUp bool, keys []string, send func(context.Context) ([]task.ID, error)) bool {
 	if giveUp {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, hurry)
@@ -147,9 +151,14 @@ func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []strin
 
 // sendNoted sends calls after it has recorded an event of each.
 func (s *submitter) sendNoted(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
+	return s.storeNoted(ctx, rnd.IntN(8) == 0, keys, calls, notes)
+}
+
+// storeNoted is sendNoted for calls of which is known whether they have little time.
+func (s *submitter) storeNoted(ctx context.Context, giveUp bool, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]
-	s.insist(ctx, rnd, keys, func(ctx context.Context) ([]task.ID, error) {
+	s.store(ctx, giveUp, keys, func(ctx context.Context) ([]task.ID, error) {
 		var err error
 		futs, err = task.SendAll(ctx, s.arb, calls...)
 		ids := make([]task.ID, len(futs))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	exited chan struct{}
+	told   atomic.Bool // to end
 
 	mu     sync.Mutex
 	output strings.Builder
@@ -142,8 +144,13 @@ func (p *Process) Wait(t testing.TB) int {
 // Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
+// Told reports whether Kill or Terminate has been called. A process that has ended before that has
+// ended by itself.
+func (p *Process) Told() bool { return p.told.Load() }
+
 // Kill ends the process with SIGKILL, and waits for its end. It may be called twice.
 func (p *Process) Kill() {
+	p.told.Store(true)
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 	_ = p.stdin.Close()
@@ -158,6 +165,7 @@ func (p *Process) CPU() time.Duration {
 // Terminate asks the process to end, with SIGTERM, and returns its exit status.
 func (p *Process) Terminate(t testing.TB) int {
 	t.Helper()
+	p.told.Store(true)
 	p.signal(t, syscall.SIGTERM)
 	return p.Wait(t)
 }
