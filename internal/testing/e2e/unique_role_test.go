@@ -87,11 +87,13 @@ func uniqueMinionRole(ctx context.Context, text json.RawMessage) error {
 		if err := c.Ledger.note("start/"+strconv.Itoa(a.Key), info); err != nil {
 			return 0, err
 		}
+		end := "end/"
 		select {
 		case <-time.After(a.For):
-		case <-ctx.Done(): // it counts as ended: the key may be free from now on
+		case <-ctx.Done(): // the task waits for another attempt from now on, and can be replaced
+			end = "cut/"
 		}
-		return a.Key, errors.Join(context.Cause(ctx), c.Ledger.note("end/"+strconv.Itoa(a.Key), info))
+		return a.Key, errors.Join(context.Cause(ctx), c.Ledger.note(end+strconv.Itoa(a.Key), info))
 	})
 	if err != nil {
 		return err
