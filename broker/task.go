@@ -176,22 +176,23 @@ const NoDeadline = time.Duration(1<<63 - 1)
 type Delivery struct {
 	Task // equal to the enqueued one, but Delay, Deadline and Flow.Blocked have no meaning any more and may differ
 
-	Minion     ID            // the consumer that owns the attempt; no other may settle it
-	Attempt    uint32        // fencing token: 1 for the first, and one more each time the task is handed out
-	Start      uint32        // number of the start that this may become: Attempt without the attempts that were given back unstarted
-	Canceled   bool          // the task was cancelled before: settle it as StateCanceled and do not run it
-	Retried    int           // how many retries were used
-	Recoveries int           // how many minions died while they held the task, since the last requeue
-	Strikes    int           // how many of the recoveries came after a recorded start; see [Starter]
-	Afresh     bool          // the attempt follows a failure: since the last snooze of a started handler there was a retry or a requeue
-	Overdue    bool          // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
-	Left       time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
+	Minion     ID     // the consumer that owns the attempt; no other may settle it
+	Attempt    uint32 // fencing token: 1 for the first, and one more each time the task is handed out
+	Start      uint32 // number of the start that this may become: Attempt without the attempts that were given back unstarted
+	Retried    int    // how many retries were used
+	Recoveries int    // how many minions died while they held the task, since the last requeue
+	Strikes    int    // how many of the recoveries came after a recorded start; see [Starter]
+	Canceled   bool   // the task was cancelled before: settle it as StateCanceled and do not run it
+	Afresh     bool   // the attempt follows a failure: since the last snooze of a started handler there was a retry or a requeue
+	Overdue    bool   // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
+
+	// Version is the version of the message if it is newer than this program reads, else 0.
+	// The fields that are in the body of the message, such as the name, are then empty.
+	Version uint8
+	Left    time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
 
 	// Err is set if the stored record can't be read. The fields that could be read are set,
 	// ID, Queue and Attempt always. Settle such a task as StateFailed. If Err wraps
 	// ErrVersion, a newer program has sent the task: park it, see [Parker].
 	Err error
-	// Version is the version of the message if it is newer than this program reads, else 0.
-	// The fields that are in the body of the message, such as the name, are then empty.
-	Version uint8
 }

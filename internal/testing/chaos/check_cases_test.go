@@ -122,6 +122,21 @@ var histories = []struct {
 	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
 		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
 
+	{"unique, one after the other", unique + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"unique, and two at once", unique + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
+	{"unique, and free at the start", strings.ReplaceAll(unique, "unique x", "unique x start") + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"unique, refused while the other one runs", uniqueRefused("10", ""), ""},
+	{"unique, refused when the other one has ended", uniqueRefused("30", ""), "outlived"},
+	{"unique, refused when the other one has ended, and its window has not", uniqueRefused("30", " window"), ""},
+	{"unique, refused when the other one has started", uniqueRefused("10", " start"), "outlived"},
+	{"unique, refused before the other one starts", uniqueRefused("3", " start"), ""},
+	{"unique, refused because of a task that was lost in a failover", uniqueRefused("30", "") + "17 i hit server failover 18", ""},
+	{"unique, replaced", uniqueReplaced, ""},
+	{"unique, replaced by a task that does not replace", strings.ReplaceAll(uniqueReplaced, " replaces", ""), "wrong end"},
+	{"unique, replaced by a task with another key", strings.ReplaceAll(uniqueReplaced, "x replaces", "y replaces"), "wrong end"},
+	{"unique, replaced, and started all the same", uniqueReplaced + "8 m1.1 start a 1\n 9 m1.1 return a 1 cut", "after kill"},
+	{"unique, replaced after an attempt", uniqueReplaced + "2 m1.1 start a 1\n 3 m1.1 return a 1 retry", ""},
+
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes too long", good + "7 i script server settle", "too long"},
 	{"a minion that is back soon after all faults", good + "1000 i served m0.1 1300", ""},
@@ -450,6 +465,42 @@ const aloneKilled = `
 	200 m0.2 start a 2
 	210 m0.2 return a 2 ok
 	211 s got a succeeded a#2
+`
+
+// unique are two tasks with the same unique key. The first one runs from 5 to 15.
+const unique = `
+	0 s send a unique x
+	0 s send b unique x
+	1 s accepted a a
+	2 s accepted b b
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+`
+
+// uniqueRefused are two such tasks. The second one is sent later, and is refused because of the first one.
+func uniqueRefused(at, rule string) string {
+	return `
+	0 s send a unique x` + rule + `
+	1 s accepted a a
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+	` + at + ` s send b unique x
+	31 s refused b a
+`
+}
+
+// uniqueReplaced are two such tasks. The second one has replaced the first one.
+const uniqueReplaced = `
+	0 s send a unique x
+	1 s accepted a a
+	4 s send b unique x replaces
+	6 s accepted b b
+	7 s got a canceled - b
+	10 m0.1 start b 1
+	15 m0.1 return b 1 ok
+	16 s got b succeeded b#1
 `
 
 // line are two tasks of a sequence.

@@ -22,7 +22,7 @@ type use struct {
 	takes int
 }
 
-// uses returns what an attempt uses: the limit of its task, the slots of its minion, and its part
+// uses returns what an attempt uses: the limit and the unique key of its task, the slots of its minion, and its part
 // of the ceiling of its name there. A task that waits for others is not counted in its minion: it
 // lends its slots, and may take them back at any time. Without it the sum is too small at times, and
 // never too large.
@@ -30,6 +30,9 @@ func (r *taskHistory) uses(a *attempt) map[resource]use {
 	all := make(map[resource]use)
 	if r.alone != "" && !r.damaged {
 		all[resource{"the limit " + r.alone, 1, true}] = use{a, 1}
+	}
+	if u := r.unique; u != nil && !u.Start && !r.damaged {
+		all[resource{"the unique key " + u.Key, 1, true}] = use{a, 1}
 	}
 	if a.Slots > 0 {
 		all[resource{"the slots of " + a.Proc, a.Of, false}] = use{a, a.Slots}

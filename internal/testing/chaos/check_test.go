@@ -43,6 +43,8 @@ func script(t *testing.T, text string) []Event {
 				e.Alone = w[5]
 			case "pause":
 				e.Pause = w[5]
+			case "unique":
+				e.Unique = &Unique{Key: w[5], Start: w[6] == "start", Window: w[6] == "window", Replaces: w[6] == "replaces"}
 			case "line":
 				e.Line, e.Place = w[5], attempts[w[6]]
 			case "pipe":
@@ -54,6 +56,10 @@ func script(t *testing.T, text string) []Event {
 
 		case Paused, Resuming:
 			e.Pause, e.Key = e.Key, ""
+		case Refused:
+			e.Holder = w[4]
+		case Accepted:
+			e.ID = w[4]
 		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
@@ -75,7 +81,10 @@ func script(t *testing.T, text string) []Event {
 		case Promise:
 			e.Attempt, e.Parent = attempts[w[4]], w[5]
 		case Got, Killed:
-			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
+			e.Outcome, e.Value, e.By = strings.ReplaceAll(w[4], "_", " "), w[5], w[6]
+			if e.Value == "-" {
+				e.Value = ""
+			}
 		case Replayed: // the new id and the old one
 			e.Key, e.ID, e.Value = "", w[3], w[4]
 		case Served: // minion, end, queue that is not served

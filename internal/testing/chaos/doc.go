@@ -41,6 +41,9 @@
 //     minion of the first one, and then not while its lease can be valid. The tasks of a
 //     sequence start in the order in which they were sent: one starts when no attempt of those
 //     before it follows any more.
+//   - Tasks that share a unique key do not run at the same time, with the same exception, unless the
+//     key is free when they start. No send is refused because of a task that has ended. A task that
+//     was replaced does not start any more.
 //   - A task expires only after its deadline. It does not start after its deadline. A
 //     waiting task expires soon after it, in whatever state it waits.
 //   - A task that was sent after its name or its key was paused does not start before it is

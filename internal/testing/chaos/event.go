@@ -93,9 +93,20 @@ type Event struct {
 	Line    string   `json:"line,omitempty"`   // of Send: the sequence that the task belongs to
 	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
 	Pause   string   `json:"pause,omitempty"`  // of Send: the pause that names the task, while it is in force
+	Unique  *Unique  `json:"unique,omitempty"` // of Send: nil if it has no unique key
+	Holder  string   `json:"holder,omitempty"` // of Refused: the id of the task that has its unique key
+	By      string   `json:"by,omitempty"`     // of Got: the id of the task that has replaced it
 	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
 	Target  string   `json:"target,omitempty"` // of Hit: a process, a host, or Server
 	Until   int64    `json:"until,omitempty"`
+}
+
+// Unique is the unique key of a task.
+type Unique struct {
+	Key      string `json:"key"`                // with the queue
+	Start    bool   `json:"start,omitempty"`    // it is free when the task starts
+	Window   bool   `json:"window,omitempty"`   // it is held for a time
+	Replaces bool   `json:"replaces,omitempty"` // the task may replace the one that has the key
 }
 
 // Flow is a group or a pipe with the keys of its parts.

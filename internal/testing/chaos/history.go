@@ -35,10 +35,12 @@ type taskHistory struct {
 	line       string // its sequence; "" is none
 	pause      string // the pause that may name it; "" is none
 	place      int    // its place in the sequence
-	doubted    bool   // a send of it was refused, or its outcome was unknown
-	within     int64  // time from its storage to its deadline; 0 if it has none
+	unique     *Unique
+	doubted    bool  // a send of it was refused, or its outcome was unknown
+	within     int64 // time from its storage to its deadline; 0 if it has none
 	sender     string
-	stored     int64 // when the last send of it was accepted; 0 if none was
+	stored     int64   // when the last send of it was accepted; 0 if none was
+	refusals   []Event // because of a task that has its unique key
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -119,7 +121,7 @@ func (r *taskHistory) add(e *Event) {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
-		r.alone, r.line, r.place, r.pause = e.Alone, e.Line, e.Place, e.Pause
+		r.alone, r.line, r.place, r.pause, r.unique = e.Alone, e.Line, e.Place, e.Pause, e.Unique
 	case Accepted:
 		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false
@@ -130,6 +132,9 @@ func (r *taskHistory) add(e *Event) {
 	case Refused: // an earlier send with an unknown outcome may have stored the task
 		r.doubted = true
 		r.refused = !r.accepted && !r.unknown
+		if e.Holder != "" {
+			r.refusals = append(r.refusals, *e)
+		}
 	case Damaged:
 		r.damaged, r.struck = true, r.struck || e.Value != ""
 	case Kill:

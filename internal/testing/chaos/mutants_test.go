@@ -269,6 +269,27 @@ var known = []mutant{
 		"sequences in the load, and the rule of their order",
 		[]Verdict{OutOfOrder}, how{},
 	}, {
+		"the end of a task passes its unique key on to nobody", "broker/redis/lua/settle.lua",
+		"freeKeys(locks, some, t)", "", "tasks with unique keys in the load, which wait behind each other",
+		[]Verdict{Lost}, how{},
+	}, {
+		"a unique key outlives its task", "broker/redis/lua/enqueue_unique.lua",
+		"p.own = x.window > 0 and t + x.window or 0", "p.own = t + math.max(x.window, 300)",
+		"tasks with unique keys in the load, and the rule that none is refused because of an ended task",
+		[]Verdict{Outlived}, how{},
+	}, {
+		"a task that was replaced is not ended", "broker/redis/lua/enqueue_unique.lua",
+		"ends[#ends + 1] = { id = id, state = s, msg = msg, outcome = x.outcome }", "", "tasks with unique keys in the load, which replace each other",
+		[]Verdict{Lost, Crowded}, how{},
+	}, {
+		"a unique key has two holders", "broker/redis/lua/enqueue_unique.lua",
+		"  if not p.holder then\n", "  if true then\n", "tasks with unique keys in the load, and the rule about what runs at once",
+		[]Verdict{Crowded}, how{},
+	}, {
+		"a key that is free at the start is held until the end", "broker/redis/lua/start_key.lua",
+		"freeKeys(locks, { id }, now())", "", "tasks with unique keys in the load, and the rule that none is refused because of a task that has started",
+		[]Verdict{Outlived}, how{},
+	}, {
 		"a dead minion's charges are not given back", "broker/redis/lua/leave.lua",
 		"discharge(L, lined)", "", "limits of one in the load",
 		[]Verdict{Lost}, how{},

@@ -256,6 +256,12 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 		rounds := 0
 		s.pauses(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
 	})
+	for i := range uint64(2) {
+		all.Go(func() {
+			rounds := 0
+			s.keyed(ctx, rand.New(rand.NewPCG(w.seed, 9+i)), func() bool { rounds++; return rounds > 2*simRounds })
+		})
+	}
 	for i := range simSenders {
 		all.Go(func() {
 			seed := w.seed

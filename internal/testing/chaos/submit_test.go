@@ -65,6 +65,11 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.pauses(patient, rand.New(rand.NewPCG(s.Seed, 1001)), func() bool { return !time.Now().Before(s.Until) })
 	})
+	for i := range 2 {
+		all.Go(func() {
+			s.keyed(patient, rand.New(rand.NewPCG(s.Seed, uint64(2000+i))), func() bool { return !time.Now().Before(s.Until) })
+		})
+	}
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
@@ -206,6 +211,9 @@ func outcome(value string, err error) (Event, bool) {
 		}
 	case errors.Is(err, task.ErrCanceled):
 		e.Outcome, e.Value = Canceled, ""
+		if replaced, ok := errors.AsType[*task.ReplacedError](err); ok {
+			e.By = replaced.By.String()
+		}
 	case errors.Is(err, task.ErrMinionDied):
 		e.Outcome, e.Value = GivenUp, ""
 	case errors.Is(err, task.ErrExpired):
