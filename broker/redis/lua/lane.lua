@@ -162,7 +162,7 @@ function laneKeys(from, later)
     waits = KEYS[from + 4], opening = KEYS[from + 5], charges = KEYS[from + 6], rates = KEYS[from + 7], limits = KEYS[from + 8],
     width = 2, -- how many children of a node are read at once
     fields = {}, known = {}, -- fields of lanes: those that have changed, and those that were read; false for none
-    keys = {}, records = {}, accounts = {}, sequences = {}, definitions = {}, weights = {}, times = {}, nodes = {},
+    keys = {}, lines = {}, records = {}, accounts = {}, sequences = {}, definitions = {}, times = {}, nodes = {},
     changed = {}, -- which entries of these tables are to be stored: sets by the name of the table
   }
 end

@@ -5,14 +5,7 @@ local saveLanes, lineUp, leaveLine, discharge, endSequence -- what others use
 do
 -- saveLanes stores all changes. After the last task in line nothing is left of the tree.
 function saveLanes(L)
-  fileNodes(L)
-  saveNodes(L, L.changed.nodes or {})
-  L.changed.nodes = nil
-  for name in pairs(L.changed.records or {}) do
-    local r = L.records[name]
-    L.fields['c' .. name] = r.lines > 0 and r.lines .. (r.large and 'L' or 'S') .. r.place
-  end
-  L.changed.records = nil
+  saveTree(L)
   local set, gone = {}, {}
   for field, v in pairs(L.fields) do
     L.known[field] = v
@@ -27,19 +20,6 @@ function saveLanes(L)
   page('HDEL', L.lanes, gone, 1)
   L.fields = {}
   local lost = #gone > 0 or L.lost
-  set, gone = {}, {}
-  for key in pairs(L.changed.keys or {}) do
-    local k = L.keys[key]
-    if k.lines > 0 then
-      set[#set + 1] = key
-      set[#set + 1] = k.lines == 1 and text(k.time) or text(k.time) .. ' ' .. k.lines
-    else
-      gone[#gone + 1] = key
-    end
-  end
-  L.changed.keys = nil
-  page('HSET', L.lkeys, set, 2)
-  page('HDEL', L.lkeys, gone, 1)
   saveAccounts(L)
   set, gone = {}, {}
   for name in pairs(L.changed.sequences or {}) do
@@ -56,7 +36,7 @@ function saveLanes(L)
   page('HDEL', L.charges, gone, 1)
   if lost and redis.call('EXISTS', L.lined) == 0 then
     redis.call('UNLINK', L.lanes, L.lkeys, L.open, L.waits, L.opening)
-    L.nodes, L.keys, L.times, L.known, L.records = {}, {}, {}, {}, {}
+    L.nodes, L.keys, L.lines, L.times, L.known, L.records = {}, {}, {}, {}, {}, {}
   end
 end
 
@@ -74,8 +54,7 @@ end
 function lineUp(L, ready, held, watch, wake, msgs)
   local begins = redis.call('EXISTS', L.lined) == 0
   local records, lined = {}, {}
-  local lines, order, sequences = {}, {}, {} -- the lanes of the first tasks of lines, by line; the lines in order; a set
-  local keys, fields = {}, {}
+  local lines, order, sequences, keys = {}, {}, {}, {} -- the lanes of the first tasks of lines, by line; one of each; a set; keys by priority
   for _, msg in ipairs(msgs) do
     local lane, id = laneOf(msg), string.sub(msg, 2, 17)
     if lane.position == '\0\0\0\0\0\0\0\0' then
@@ -97,10 +76,10 @@ function lineUp(L, ready, held, watch, wake, msgs)
       lined[#lined + 1] = lane.line .. lane.position .. id
       local known = lines[lane.line]
       if not known then
-        order[#order + 1] = lane.line
-        keys[#keys + 1] = string.char(lane.class.priority) .. lane.key
-        fields[#fields + 1] = lane.line
-        fields[#fields + 1] = 'c' .. lane.class.name
+        local priority = lane.class.priority
+        order[#order + 1] = lane
+        keys[priority] = keys[priority] or {}
+        table.insert(keys[priority], lane.key)
       end
       if not known or number(lane.position, 1, 8) < number(known.position, 1, 8) then
         lines[lane.line] = lane
@@ -109,22 +88,16 @@ function lineUp(L, ready, held, watch, wake, msgs)
   end
   page('HSET', L.later, records, 2)
   page('ZADD', L.lined, lined, 2)
-  readKeys(L, keys)
-  readFields(L, fields)
-  fields = {}
-  for _, line in ipairs(order) do
-    local lane = lines[line]
-    if not fieldOf(L, line) and not recordOf(L, lane.class).large then
-      fields[#fields + 1] = 'g' .. groupOf(L, poolOf(L, lane.class), lane.key).name
-    end
+  for priority, some in pairs(keys) do
+    readKeys(L, priority, some)
   end
-  readFields(L, fields)
-  for _, line in ipairs(order) do
-    local lane, at = lines[line], fieldOf(L, line)
-    if not at then
-      enter(L, lane.class, lane.key, lane.position)
-    elseif number(lane.position, 1, 8) < number(at, TIME + 1, 8) then -- a task has come back to the front
-      move(L, lane.class, lane.key, at, lane.position)
+  readLines(L, order)
+  for _, lane in ipairs(order) do
+    local line, position = lineOf(L, lane.class, lane.key), lines[lane.line].position
+    if not line then
+      enter(L, lane.class, lane.key, position)
+    elseif number(position, 1, 8) < number(line.position, 1, 8) then -- a task has come back to the front
+      move(L, lane.class, lane.key, line, position)
     end
   end
   for name in pairs(sequences) do

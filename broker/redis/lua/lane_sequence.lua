@@ -33,23 +33,23 @@ end
 -- join adds a task to its line, and part removes it from there. Position and id are in one text.
 function join(L, lane, task)
   redis.call('ZADD', L.lined, 0, lane.line .. task)
-  local at, position = fieldOf(L, lane.line), string.sub(task, 1, 8)
-  if not at then
+  local line, position = lineOf(L, lane.class, lane.key), string.sub(task, 1, 8)
+  if not line then
     enter(L, lane.class, lane.key, position)
-  elseif number(position, 1, 8) < number(at, TIME + 1, 8) then
-    move(L, lane.class, lane.key, at, position)
+  elseif number(position, 1, 8) < number(line.position, 1, 8) then
+    move(L, lane.class, lane.key, line, position)
   end
 end
 
 function part(L, lane, task)
   redis.call('ZREM', L.lined, lane.line .. task)
-  local at = fieldOf(L, lane.line)
-  if at and string.sub(at, TIME + 1) == string.sub(task, 1, 8) then
+  local line = lineOf(L, lane.class, lane.key)
+  if line and line.position == string.sub(task, 1, 8) then
     local head = firstIn(L, lane.line)
     if head then
-      move(L, lane.class, lane.key, at, string.sub(head, 1, 8))
+      move(L, lane.class, lane.key, line, string.sub(head, 1, 8))
     else
-      leave(L, lane.class, lane.key, at)
+      leave(L, lane.class, lane.key, line)
     end
   end
 end

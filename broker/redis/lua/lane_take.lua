@@ -19,14 +19,21 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
   local since, lower = tonumber(state[1] or 0) or 0, tonumber(state[2] or 0) or 0
   local plainTime = tonumber(state[3] or present(L, 5) + STEP)
   local served = {} -- priorities whose virtual time has changed
-  local levels, from = {}, '[\0' -- by priority, of those that have lines
+  local levels, from = {}, '[\0' -- the nodes of the priorities that have lines
   repeat
     local member = redis.call('ZRANGEBYLEX', L.open, from, '(\1', 'LIMIT', 0, 1)[1]
     if member then
-      levels[9 - string.byte(member, 2)] = nodeOf(L, string.sub(member, 1, 2))
-      from = '[\0' .. string.char(string.byte(member, 2) + 1)
+      local priority = 9 - string.byte(member, 2)
+      levels[priority] = levelOf(L, priority)
+      from = '[\0' .. string.char(10 - priority)
     end
   until not member
+  local order = {} -- the priorities that have tasks, the highest first
+  for p = 9, 0, -1 do
+    if levels[p] or p == 5 and plain > 0 then
+      order[#order + 1] = p
+    end
+  end
   local out, owned, size, slots, steps = {}, {}, 0, 0, 0
   local gone, taken = {}, {} -- members of lined, and ids in later, to be removed
   local still = {} -- ids of paused tasks, to be set aside
@@ -37,8 +44,8 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
   -- these, and to the highest one behind the lowest.
   local function choose()
     local top, below, next
-    for p = 9, 0, -1 do
-      if levels[p] and first(L, levels[p]) or p == 5 and plain > 0 then
+    for _, p in ipairs(order) do
+      if levels[p] and firstOf(L, levels[p]) or p == 5 and plain > 0 then
         if not top then
           top = p
         else
@@ -88,29 +95,30 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
   end
 
   -- pass goes on to the next task of a line, which is handed out, has ended or is halted.
-  local function pass(class, key, turn, head)
+  local function pass(class, key, e, head)
     local line = class.name .. key
     gone[#gone + 1] = line .. head
     lines[line].at = lines[line].at + 1
     local next = headOf(line)
     if next then
-      move(L, class, key, turn, string.sub(next, 1, 8))
+      move(L, class, key, e, string.sub(next, 1, 8))
     else
-      leave(L, class, key, turn)
+      leave(L, class, key, e)
     end
   end
 
   -- try tries the line that has the next turn of a priority. It returns 'taken' if it has handed out
   -- its first task. If only is set, it returns 'free' instead if it could.
   local function try(level, only)
-    local class, key, turn, alone = nextLine(L, level)
+    local class, key, e = nextLine(L, level)
     if not class then
       return
     end
-    for i, use in ipairs(class.uses) do
-      local free, again = fits(L, use, class.costs[i])
+    local uses, costs = class.uses, class.costs
+    for i = 1, #uses do
+      local free, again = fits(L, uses[i], costs[i])
       if not free then
-        await(L, class, use, class.costs[i], again)
+        await(L, class, uses[i], costs[i], again)
         return
       end
     end
@@ -118,20 +126,21 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
       return 'free'
     end
     local line = class.name .. key
-    local head = headOf(line, alone and L.width or 2)
+    local node = e.node
+    local head = headOf(line, node.whole and #node.list == node.at and L.width or 2)
     if not head then -- this should not be: the line has no task
-      leave(L, class, key, turn)
+      leave(L, class, key, e)
       return
     end
     local id = string.sub(head, 9)
     local msg = redis.call('HGET', L.later, id)
     local lane = msg and readable(msg) and laneOf(msg)
     if not lane then -- the task has ended, or its message is damaged
-      pass(class, key, turn, head)
+      pass(class, key, e, head)
       return
     elseif halting and halted(halt, flows, { id })[id] and barred(msg) then
       redis.call('HSET', L.later, id, barred(msg))
-      pass(class, key, turn, head)
+      pass(class, key, e, head)
       if lane.sequence ~= '' then
         page('ZREM', L.lined, gone, 1)
         gone, lines = {}, {} -- a line may get another task now
@@ -147,17 +156,16 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
     end
     if paused and pausedOf(paused, ready, { msg })[1] then
       still[#still + 1] = id -- it has its sequence, as if it ran: see paused.lua
-      pass(class, key, turn, head)
+      pass(class, key, e, head)
       return
     end
-    for i, use in ipairs(class.uses) do
-      charge(L, use, class.costs[i])
+    for i = 1, #uses do
+      charge(L, uses[i], costs[i])
     end
-    local full = string.char(class.priority) .. key
-    local k = keyOf(L, full)
-    k.time = serve(class.priority, k.time, step(L, full))
-    change(L, 'keys', full)
-    pass(class, key, turn, head)
+    local k = keyOf(L, class.priority, key)
+    k.time = serve(class.priority, k.time, step(L, k))
+    change(L, 'dirty', k)
+    pass(class, key, e, head)
     taken[#taken + 1] = id
     out[#out + 1] = msg
     owned[#owned + 1] = id
@@ -172,8 +180,8 @@ local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, re
     if not priority then
       break
     end
-    local turn = levels[priority] and first(L, levels[priority])
-    if priority == 5 and plain > 0 and (not turn or plainTime <= (tonumber(string.sub(turn, 1, TIME)) or 0)) then
+    local e = levels[priority] and firstOf(L, levels[priority])
+    if priority == 5 and plain > 0 and (not e or plainTime <= e.time) then
       plainTime = serve(5, plainTime, STEP)
       slots, plain = slots + 1, plain - 1
       count(priority, top, below)

@@ -18,43 +18,38 @@
 -- a group; the key of a line below a class. Below a group the time in the turns is 0.
 
 local STEP = 1000 -- how much a hand-out adds to the virtual time of a key of weight 1
-local TIME = 15 -- length of a virtual time in a turn
 
-local step, present, readKeys, keyOf, groupOf, saveNodes, first, nodeOf, fileNodes, recordOf,
-  poolOf, enter, leave, move, await, refresh, nextLine, mayStart -- what others use
+local step, present, readKeys, keyOf, levelOf, groupOf, saveTree, firstOf, fileNodes, recordOf, poolOf, -- what others use
+  lineOf, readLines, enter, leave, move, await, refresh, nextLine, mayStart
 do
+local TIME = 15 -- length of a virtual time in a turn
 local TURN = TIME + 8 -- length of a turn
 local FEW = 16 -- up to so many lines a class is small
 local PRIORITY, CLASS, WAITLIST, GROUP = 0, 1, 2, 3 -- kinds of nodes, the first bytes of their names
 
 -- timeText returns a virtual time as a text that sorts like it.
+local texts = {}
 local function timeText(n)
-  return string.format('%015.0f', n)
-end
-local NO_TIME = timeText(0)
-
--- before reports whether a turn comes before another one. The operator < of Lua does not tell, since
--- it compares texts in the way of the server's language.
-local function before(a, b)
-  local x, y = string.sub(a, 1, TIME), string.sub(b, 1, TIME)
-  if x ~= y then
-    return (tonumber(x) or 0) < (tonumber(y) or 0)
+  local s = texts[n]
+  if not s then
+    s = string.format('%015.0f', n)
+    texts[n] = s
   end
-  return number(a, TIME + 1, 8) < number(b, TIME + 1, 8)
+  return s
 end
 
 ---- Keys
 
--- step returns how much a hand-out adds to the virtual time of a key, which is given with its priority.
-function step(L, key)
+-- step returns how much a hand-out adds to the virtual time of a key.
+function step(L, k)
   if not flags(L).weighed then
     return STEP
   end
-  if not L.weights[key] then
-    local weight = tonumber(redis.call('HGET', L.limits, 'w' .. string.sub(key, 3)) or 1) or 1
-    L.weights[key] = math.floor(STEP / math.max(weight, 1))
+  if not k.step then
+    local weight = tonumber(redis.call('HGET', L.limits, 'w' .. string.sub(k.key, 2)) or 1) or 1
+    k.step = math.floor(STEP / math.max(weight, 1))
   end
-  return L.weights[key]
+  return k.step
 end
 
 -- present returns the virtual time of a priority.
@@ -65,18 +60,25 @@ function present(L, priority)
   return L.times[priority]
 end
 
--- readKeys reads some keys, which are given with their priorities. A key has time, its virtual time,
--- and lines, the number of its lines in the tree.
-function readKeys(L, keys)
-  local asked = {}
+-- readKeys reads some keys of a priority. A key has time, its virtual time, and lines, the number of its
+-- lines in the tree.
+function readKeys(L, priority, keys)
+  local known = L.keys[priority]
+  if not known then
+    known = {}
+    L.keys[priority] = known
+  end
+  local asked, names = {}, {}
   for _, key in ipairs(keys) do
-    if not L.keys[key] then
-      L.keys[key] = { lines = 0 }
-      asked[#asked + 1] = key
+    if not known[key] then
+      local k = { key = key, priority = priority, lines = 0 }
+      known[key] = k
+      asked[#asked + 1] = k
+      names[#names + 1] = string.char(priority) .. key
     end
   end
-  for i, v in ipairs(fetch(L.lkeys, asked)) do
-    local k = L.keys[asked[i]]
+  for i, v in ipairs(fetch(L.lkeys, names)) do
+    local k = asked[i]
     local time = v and tonumber(v)
     if time then
       k.time, k.lines = time, 1
@@ -87,61 +89,99 @@ function readKeys(L, keys)
   end
 end
 
-function keyOf(L, key)
-  if not L.keys[key] then
-    readKeys(L, { key })
+function keyOf(L, priority, key)
+  local k = L.keys[priority] and L.keys[priority][key]
+  if not k then
+    readKeys(L, priority, { key })
+    k = L.keys[priority][key]
   end
-  local k = L.keys[key]
   if k.lines == 0 then
     -- A key that becomes active again starts at the present virtual time, behind those that have been
     -- waiting: it neither gains nor loses by having been away.
-    k.time = present(L, string.byte(key, 1)) + step(L, key)
+    k.time = present(L, priority) + step(L, k)
   end
   return k
 end
 
----- Nodes and their children
+---- Nodes and entries
 
--- nodeOf returns a node. list has the members of some of its children, from the index at on, and whole
--- says whether there are no more; gone and new have the members to be removed and added, by child;
--- turn is the turn with which it stands under its parent, false if it does not, and nil if that was
--- not read yet.
-function nodeOf(L, name)
+-- An entry is the place of a child below a node: time and position, which are its turn; child; node;
+-- member, its member in open, nil if it has none yet; and gone, whether it was taken away.
+
+-- before reports whether a turn comes before that of an entry. The operator < of Lua does not tell for
+-- positions, since it compares texts in the way of the server's language.
+local function before(time, position, e)
+  if time ~= e.time then
+    return time < e.time
+  end
+  return number(position, 1, 8) < number(e.position, 1, 8)
+end
+
+-- nodeOf returns a node. list has some of its entries in order, from the index at on, and whole says
+-- whether there are no more; by has the entries that were read or changed, by child. entry is its own
+-- entry below its parent, nil if it has none; placed says whether that was read.
+local function nodeOf(L, name)
   local node = L.nodes[name]
   if not node then
-    node = { name = name, kind = string.byte(name, 1), child = name, at = 1, gone = {}, new = {} }
+    node = { name = name, kind = string.byte(name, 1), child = name, at = 1, by = {} }
     L.nodes[name] = node
   end
   return node
 end
 
-local function levelOf(L, priority)
+function levelOf(L, priority)
   return nodeOf(L, '\0' .. string.char(9 - priority))
 end
 
--- groupOf returns the group of a key, which is given without its priority, below a priority or a waitlist.
+-- groupOf returns the group of a key below a priority or a waitlist.
 function groupOf(L, parent, key)
   local group = nodeOf(L, '\3' .. parent.name .. key)
   if not group.parent then
     local priority = parent.kind == PRIORITY and 9 - string.byte(parent.name, 2) or string.byte(parent.name, -1)
-    group.parent, group.child, group.key = parent, '\3' .. key, string.char(priority) .. key
+    group.parent, group.child, group.key, group.priority = parent, '\3' .. key, key, priority
   end
   return group
 end
 
+-- entryAt returns the entry of a child that stands below a node with a turn, which is given as text.
+local function entryAt(node, turn, child)
+  local e = node.by[child]
+  if not e then
+    e = {
+      node = node, child = child, member = node.name .. turn .. child,
+      time = tonumber(string.sub(turn, 1, TIME)) or 0, position = string.sub(turn, TIME + 1),
+    }
+    node.by[child] = e
+  end
+  return e
+end
+
+-- turnText returns the turn of an entry as text.
+local function turnText(e)
+  return timeText(e.time) .. e.position
+end
+
 -- saveNodes stores the changes below some nodes, whose names are the keys of a table.
-function saveNodes(L, names)
+local function saveNodes(L, names)
   local gone, new = {}, {}
   for name in pairs(names) do
     local node = L.nodes[name]
-    for _, member in pairs(node.gone) do
-      gone[#gone + 1] = member
+    for e in pairs(node.dirty or {}) do
+      local member = not e.gone and name .. turnText(e) .. e.child or nil
+      if e.member ~= member then
+        if e.member then
+          gone[#gone + 1] = e.member
+        end
+        if member then
+          new[#new + 1] = 0
+          new[#new + 1] = member
+        else
+          node.by[e.child] = nil
+        end
+        e.member = member
+      end
     end
-    for _, member in pairs(node.new) do
-      new[#new + 1] = 0
-      new[#new + 1] = member
-    end
-    node.gone, node.new = {}, {}
+    node.dirty = nil
   end
   page('ZREM', L.open, gone, 1)
   page('ZADD', L.open, new, 2)
@@ -149,77 +189,109 @@ end
 
 -- below returns the members of up to so many children of a node.
 local function below(L, node, most)
-  saveNodes(L, { [node.name] = true })
+  if node.dirty then
+    saveNodes(L, { [node.name] = true })
+  end
   return redis.call('ZRANGEBYLEX', L.open, '[' .. node.name, '[' .. node.name .. '\255', 'LIMIT', 0, most)
 end
 
--- first returns the turn and the name of the first child of a node, or nil.
-function first(L, node)
-  local list, name = node.list, node.name
+-- firstOf returns the first entry below a node, or nil.
+function firstOf(L, node)
+  local list = node.list
   if not list or node.at > #list and not node.whole then
-    list = below(L, node, L.width)
+    local from = #node.name
+    list = {}
+    for i, member in ipairs(below(L, node, L.width)) do
+      list[i] = entryAt(node, string.sub(member, from + 1, from + TURN), string.sub(member, from + TURN + 1))
+    end
     node.list, node.at, node.whole = list, 1, #list < L.width
+    if node.kind == CLASS and #list > 2 then
+      local keys = {}
+      for i, e in ipairs(list) do
+        keys[i] = e.child
+      end
+      readKeys(L, string.byte(node.name, 2), keys)
+    end
   end
-  local member = list[node.at]
-  if member then
-    return string.sub(member, #name + 1, #name + TURN), string.sub(member, #name + TURN + 1)
+  return list[node.at]
+end
+
+-- touch notes that an entry has changed.
+local function touch(L, node, e)
+  if not node.dirty then
+    node.dirty = {}
+    change(L, 'nodes', node.name)
+  end
+  node.dirty[e] = true
+end
+
+-- unlist takes an entry out of the list of its node, and relist puts it there.
+local function unlist(node, e)
+  local list = node.list
+  if not list then
+    return
+  elseif list[node.at] == e then
+    node.at = node.at + 1
+    return
+  end
+  for i = node.at + 1, #list do
+    if list[i] == e then
+      table.remove(list, i)
+      return
+    end
   end
 end
 
--- insert puts a child under a node, and remove takes it away. Both change what was read of the
--- children. refile then moves the node itself.
-local function insert(L, node, turn, child)
-  local name = node.name
-  local member = name .. turn .. child
-  if node.gone[child] == member then
-    node.gone[child] = nil
-  else
-    node.new[child] = member
-  end
-  change(L, 'nodes', name)
+local function relist(node, e)
   local list = node.list
   if not list then
     return
   end
   local from, to = node.at, #list
-  if to < from or before(string.sub(list[to], #name + 1, #name + TURN), turn) then
+  local time, position = e.time, e.position
+  if to < from or not before(time, position, list[to]) then
     if node.whole then
-      list[to + 1] = member
+      list[to + 1] = e
     end -- else it is behind those that were read
     return
   end
   while from < to do
     local middle = math.floor((from + to) / 2)
-    if before(string.sub(list[middle], #name + 1, #name + TURN), turn) then
-      from = middle + 1
-    else
+    if before(time, position, list[middle]) then
       to = middle
+    else
+      from = middle + 1
     end
   end
-  table.insert(list, from, member)
+  table.insert(list, from, e)
 end
 
-local function remove(L, node, turn, child)
-  local member = node.name .. turn .. child
-  if node.new[child] == member then
-    node.new[child] = nil
-  else
-    node.gone[child] = member
+-- insert puts a child below a node, remove takes an entry away, and shift gives it another turn. refile
+-- then moves the node itself.
+local function insert(L, node, child, time, position)
+  local e = node.by[child]
+  if not e then
+    e = { node = node, child = child }
+    node.by[child] = e
   end
-  change(L, 'nodes', node.name)
-  local list = node.list
-  if not list then
-    return
-  elseif list[node.at] == member then
-    node.at = node.at + 1
-    return
-  end
-  for i = node.at + 1, #list do
-    if list[i] == member then
-      table.remove(list, i)
-      return
-    end
-  end
+  e.time, e.position, e.gone = time, position, nil
+  touch(L, node, e)
+  relist(node, e)
+  return e
+end
+
+local function remove(L, e)
+  e.gone = true
+  touch(L, e.node, e)
+  unlist(e.node, e)
+end
+
+local function shift(L, e, time, position)
+  local node = e.node
+  unlist(node, e)
+  e.time, e.position = time, position
+  touch(L, node, e)
+  relist(node, e)
 end
 
 ---- Classes, and where nodes stand
@@ -266,98 +338,132 @@ local function parentOf(L, node)
   end
 end
 
--- turnOf returns the turn that a node should have, false if it has no child.
-local function turnOf(L, node)
-  local turn = first(L, node)
-  if turn and node.kind == GROUP then
-    return timeText(keyOf(L, node.key).time) .. string.sub(turn, TIME + 1)
+-- readPlace reads the entry of a node below its parent, before its children change.
+local function readPlace(L, node)
+  if node.placed then
+    return
   end
-  return turn or false
-end
-
--- placed reads the turn with which a node stands under its parent, before its children change.
-local function placed(L, node)
-  if node.turn == nil then
-    if node.kind == GROUP then
-      node.turn = fieldOf(L, 'g' .. node.name) or false
-    else
-      node.turn = first(L, node) or false
-    end
+  node.placed = true
+  local parent, turn = parentOf(L, node), nil
+  if node.kind == GROUP then
+    turn = fieldOf(L, 'g' .. node.name)
+  else
+    local e = firstOf(L, node)
+    turn = e and turnText(e)
+  end
+  if parent and turn then
+    node.entry = entryAt(parent, turn, node.child)
   end
 end
 
 -- refile moves a node to its place, after its children or the time of its key have changed.
 local function refile(L, node)
-  local was, turn = node.turn, turnOf(L, node)
-  if was == turn then
+  local e, has, parent = firstOf(L, node), node.entry, parentOf(L, node)
+  if not parent then
+    if not e and node.kind == WAITLIST and node.shut then
+      redis.call('ZREM', L.waits, string.sub(node.name, 2))
+      node.shut = false
+    end
     return
   end
-  node.turn = turn
+  if parent.kind == WAITLIST then
+    readPlace(L, parent)
+  end
+  if not e then
+    if not has then
+      return
+    end
+    remove(L, has)
+    node.entry = nil
+  else
+    local time = node.kind == GROUP and keyOf(L, node.priority, node.key).time or e.time
+    if not has then
+      node.entry = insert(L, parent, node.child, time, e.position)
+    elseif has.time ~= time or has.position ~= e.position then
+      shift(L, has, time, e.position)
+    else
+      return
+    end
+  end
   if node.kind == GROUP then
-    L.fields['g' .. node.name] = turn
+    change(L, 'groups', node.name)
   end
-  local parent = parentOf(L, node)
-  if parent then
-    local within = parent.kind == WAITLIST
-    if within then
-      placed(L, parent)
-    end
-    if was then
-      remove(L, parent, was, node.child)
-    end
-    if turn then
-      insert(L, parent, turn, node.child)
-    end
-    if within then
-      refile(L, parent)
-    end
-  end
-  if not turn and node.kind == WAITLIST and isShut(L, node) then
-    redis.call('ZREM', L.waits, string.sub(node.name, 2))
-    node.shut = false
+  if parent.kind == WAITLIST then
+    refile(L, parent)
   end
 end
 
 -- fileNodes moves all nodes whose children have changed.
 function fileNodes(L)
-  for name in pairs(L.changed.filed or {}) do
-    refile(L, L.nodes[name])
+  local filed = L.changed.filed
+  if filed then
+    L.changed.filed = nil
+    for name in pairs(filed) do
+      refile(L, L.nodes[name])
+    end
   end
-  L.changed.filed = nil
 end
 
 ---- Lines
 
--- put puts a line into its place in the tree, and take takes it from there. key is given without its
--- priority.
+-- homeOf returns the node below which a line stands, and its name there.
+local function homeOf(L, class, key)
+  if recordOf(L, class).large then
+    return nodeOf(L, '\1' .. class.name), key
+  end
+  return groupOf(L, poolOf(L, class), key), class.name
+end
+
+-- lineOf returns the entry of a line, nil if it has no task; and readLines reads several before.
+function lineOf(L, class, key)
+  local line = class.name .. key
+  local e = L.lines[line]
+  if e == nil then
+    local turn = fieldOf(L, line)
+    if turn then
+      local node, child = homeOf(L, class, key)
+      e = entryAt(node, turn, child)
+    end
+    L.lines[line] = e or false
+  end
+  return e or nil
+end
+
+function readLines(L, lanes)
+  local fields, homes = {}, {}
+  for _, lane in ipairs(lanes) do
+    fields[#fields + 1] = lane.line
+    fields[#fields + 1] = 'c' .. lane.class.name
+  end
+  readFields(L, fields)
+  for _, lane in ipairs(lanes) do
+    if not L.lines[lane.line] and not recordOf(L, lane.class).large then
+      homes[#homes + 1] = 'g' .. homeOf(L, lane.class, lane.key).name
+    end
+  end
+  readFields(L, homes)
+end
+
+-- put puts a line into its place in the tree, and take takes it from there.
 local function put(L, class, key, position)
-  local node, turn, child
-  if recordOf(L, class).large then
-    node, child = nodeOf(L, '\1' .. class.name), key
-    turn = timeText(keyOf(L, string.char(class.priority) .. key).time) .. position
-  else
-    node, child, turn = groupOf(L, poolOf(L, class), key), class.name, NO_TIME .. position
-  end
-  placed(L, node)
-  insert(L, node, turn, child)
-  L.fields[class.name .. key] = turn
+  local line, node, child = class.name .. key, homeOf(L, class, key)
+  readPlace(L, node)
+  local time = node.kind == CLASS and keyOf(L, class.priority, key).time or 0
+  L.lines[line] = insert(L, node, child, time, position)
+  change(L, 'lines', line)
   change(L, 'filed', node.name)
 end
 
-local function take(L, class, key, turn)
-  local node, child
-  if recordOf(L, class).large then
-    node, child = nodeOf(L, '\1' .. class.name), key
-  else
-    node, child = groupOf(L, poolOf(L, class), key), class.name
-  end
-  placed(L, node)
-  remove(L, node, turn, child)
-  L.fields[class.name .. key] = false
-  change(L, 'filed', node.name)
+local function take(L, class, key, e)
+  local line = class.name .. key
+  readPlace(L, e.node)
+  remove(L, e)
+  L.lines[line] = false
+  change(L, 'lines', line)
+  change(L, 'filed', e.node.name)
 end
 
--- linesOf returns the lines of a class that are in the tree: the key and the turn of each.
+-- linesOf returns the lines of a class that are in the tree: the key and the position of each.
 local function linesOf(L, class)
   local name, out, many = class.name, {}, recordOf(L, class).lines
   local from = '[' .. name
@@ -365,62 +471,67 @@ local function linesOf(L, class)
     local member = redis.call('ZRANGEBYLEX', L.lined, from, '[' .. name .. '\255', 'LIMIT', 0, 1)[1]
     if member then
       local to = #name + 1 + string.byte(member, #name + 1)
-      local line = string.sub(member, 1, to)
-      local turn = fieldOf(L, line)
-      if turn then
-        out[#out + 1] = { key = string.sub(line, #name + 1), turn = turn }
+      local key = string.sub(member, #name + 1, to)
+      local e = lineOf(L, class, key)
+      if e then
+        out[#out + 1] = { key = key, entry = e, position = e.position }
       end
-      from = '(' .. line .. '\255'
+      from = '(' .. name .. key .. '\255'
     end
   until not member or #out >= many
   return out
 end
 
--- resize makes a class large or small.
-local function resize(L, class, large)
-  local lines = linesOf(L, class)
+-- replace takes lines of a class out of the tree, calls a function that changes the record of the class,
+-- and puts them back.
+local function replace(L, class, lines, fn)
   for _, line in ipairs(lines) do
-    take(L, class, line.key, line.turn)
+    take(L, class, line.key, line.entry)
   end
   fileNodes(L)
-  L.records[class.name].large = large
+  fn(recordOf(L, class))
+  change(L, 'records', class.name)
   for _, line in ipairs(lines) do
-    put(L, class, line.key, string.sub(line.turn, TIME + 1))
+    put(L, class, line.key, line.position)
   end
+  fileNodes(L)
 end
 
 -- enter puts a new line into the tree, leave takes one out that has no task any more, and move changes its
--- turn after its first task has changed.
+-- turn, since its first task or the time of its key has changed.
 function enter(L, class, key, position)
-  local r, full = recordOf(L, class), string.char(class.priority) .. key
-  local k = keyOf(L, full)
+  local r, k = recordOf(L, class), keyOf(L, class.priority, key)
   if r.lines == FEW and not r.large then
-    resize(L, class, true)
+    replace(L, class, linesOf(L, class), function(record) record.large = true end)
   end
   r.lines, k.lines = r.lines + 1, k.lines + 1
   change(L, 'records', class.name)
-  change(L, 'keys', full)
+  change(L, 'dirty', k)
   put(L, class, key, position)
 end
 
-function leave(L, class, key, turn)
-  local r, full = recordOf(L, class), string.char(class.priority) .. key
-  local k = keyOf(L, full)
-  take(L, class, key, turn)
+function leave(L, class, key, e)
+  local r, k = recordOf(L, class), keyOf(L, class.priority, key)
+  take(L, class, key, e)
   r.lines, k.lines = math.max(r.lines - 1, 0), math.max(k.lines - 1, 0)
   change(L, 'records', class.name)
-  change(L, 'keys', full)
+  change(L, 'dirty', k)
   if r.lines == 0 then
     fileNodes(L)
     r.large, r.place = false, ''
   elseif r.large and r.lines < FEW / 2 then
-    resize(L, class, false)
+    replace(L, class, linesOf(L, class), function(record) record.large = false end)
   end
 end
 
-function move(L, class, key, turn, position)
-  take(L, class, key, turn)
-  put(L, class, key, position)
+function move(L, class, key, e, position)
+  local node = e.node
+  readPlace(L, node)
+  shift(L, e, node.kind == CLASS and keyOf(L, class.priority, key).time or 0, position)
+  local line = class.name .. key
+  L.lines[line] = e
+  change(L, 'lines', line)
+  change(L, 'filed', node.name)
 end
 
 ---- Waitlists
@@ -432,9 +543,10 @@ end
 
 -- shut closes a waitlist.
 local function shut(L, node, use, again)
-  placed(L, node)
-  if node.turn and not isShut(L, node) then
-    remove(L, levelOf(L, string.byte(node.name, -1)), node.turn, node.child)
+  readPlace(L, node)
+  if node.entry then
+    remove(L, node.entry)
+    node.entry = nil
   end
   node.shut = true
   redis.call('ZADD', L.waits, 0, string.sub(node.name, 2))
@@ -445,72 +557,68 @@ end
 
 -- await moves a class to the waitlist for a cost of one of its limits, which it closes.
 function await(L, class, use, cost, again)
-  local r, waitlist = recordOf(L, class), nodeOf(L, '\2' .. use .. big(cost, 4) .. string.char(class.priority))
+  local waitlist = nodeOf(L, '\2' .. use .. big(cost, 4) .. string.char(class.priority))
   fileNodes(L)
   shut(L, waitlist, use, again)
-  if r.large then
-    local node, from = nodeOf(L, '\1' .. class.name), poolOf(L, class)
-    placed(L, node)
-    if from.kind == WAITLIST then
-      placed(L, from)
-      change(L, 'filed', from.name)
-    end
-    remove(L, from, node.turn, node.child)
-    insert(L, waitlist, node.turn, node.child)
-    change(L, 'filed', waitlist.name)
-    r.place = waitlist.name
-  else
-    local lines = linesOf(L, class)
-    for _, line in ipairs(lines) do
-      take(L, class, line.key, line.turn)
-    end
-    r.place = waitlist.name
-    for _, line in ipairs(lines) do
-      put(L, class, line.key, string.sub(line.turn, TIME + 1))
-    end
+  local r = recordOf(L, class)
+  if not r.large then
+    replace(L, class, linesOf(L, class), function(record) record.place = waitlist.name end)
+    return
   end
+  local node, from = nodeOf(L, '\1' .. class.name), poolOf(L, class)
+  readPlace(L, node)
+  if from.kind == WAITLIST then
+    readPlace(L, from)
+    change(L, 'filed', from.name)
+  end
+  local e = node.entry
+  remove(L, e)
+  r.place = waitlist.name
   change(L, 'records', class.name)
+  node.entry = insert(L, waitlist, node.child, e.time, e.position)
 end
 
--- fewBelow returns the lines below a waitlist, each with its class, key and turn; nil if there are many.
+-- fewBelow returns the lines below a waitlist, by class; nil if there are many.
 local function fewBelow(L, node)
-  local out, members = {}, below(L, node, FEW + 1)
-  for i = 1, math.min(#members, FEW) do
-    local child = string.sub(members[i], #node.name + TURN + 1)
+  local out, many, members = {}, 0, below(L, node, FEW + 1)
+  if #members > FEW then
+    return nil
+  end
+  for _, member in ipairs(members) do
+    local child = string.sub(member, #node.name + TURN + 1)
     if string.byte(child, 1) ~= GROUP then
       return nil
     end
-    local key = string.sub(child, 2)
-    local group = groupOf(L, node, key)
-    for _, member in ipairs(below(L, group, FEW + 1)) do
-      local class = classOf(string.sub(member, #group.name + TURN + 1))
+    local group = groupOf(L, node, string.sub(child, 2))
+    local from = #group.name
+    for _, line in ipairs(below(L, group, FEW + 1)) do
+      local class = classOf(string.sub(line, from + TURN + 1))
+      many = many + 1
       if class then
-        out[#out + 1] = { class = class, key = key, turn = string.sub(member, #group.name + 1, #group.name + TURN) }
+        local e = entryAt(group, string.sub(line, from + 1, from + TURN), class.name)
+        out[class] = out[class] or {}
+        table.insert(out[class], { key = group.key, entry = e, position = e.position })
       end
     end
+    if many > FEW then
+      return nil
+    end
   end
-  return #members <= FEW and #out <= FEW and out or nil
+  return out
 end
 
 -- unlock opens a waitlist: it stands under its priority then. If it has few lines, these stand there
 -- instead; they would be too many nodes with the same keys.
 local function unlock(L, node)
   redis.call('ZREM', L.waits, string.sub(node.name, 2))
-  node.shut = false
+  node.shut, node.placed, node.entry = false, true, nil
   local lines = fewBelow(L, node)
   if not lines then
-    node.turn = first(L, node)
-    insert(L, levelOf(L, string.byte(node.name, -1)), node.turn, node.child)
+    refile(L, node)
     return
   end
-  node.turn = false
-  for _, line in ipairs(lines) do
-    take(L, line.class, line.key, line.turn)
-  end
-  for _, line in ipairs(lines) do
-    recordOf(L, line.class).place = ''
-    change(L, 'records', line.class.name)
-    put(L, line.class, line.key, string.sub(line.turn, TIME + 1))
+  for class, some in pairs(lines) do
+    replace(L, class, some, function(record) record.place = '' end)
   end
 end
 
@@ -538,48 +646,93 @@ function refresh(L, use)
   return opened
 end
 
--- nextLine returns class, key and turn of the line that has the next turn of a priority, whose node is
--- given, and whether no other line is in its place; nil if it had to correct the tree first.
+-- nextLine returns class, key and entry of the line that has the next turn of a priority, whose node is
+-- given; nil if it had to correct the tree first.
 function nextLine(L, level)
-  local turn, child = first(L, level)
-  local parent = level
-  if string.byte(child, 1) == WAITLIST then
-    parent = nodeOf(L, child)
-    parent.shut, parent.turn = false, turn
+  local e = firstOf(L, level)
+  local kind = string.byte(e.child, 1)
+  if kind == WAITLIST then
+    local waitlist, child = nodeOf(L, e.child), e.child
+    waitlist.shut, waitlist.placed, waitlist.entry = false, true, e
     local use = string.sub(child, 2, -6)
     local free, again = fits(L, use, number(child, #child - 4, 4))
     if not free then
-      shut(L, parent, use, again)
+      shut(L, waitlist, use, again)
       return
     end
-    turn, child = first(L, parent)
-    if turn ~= parent.turn then
-      refile(L, parent)
+    local inner = firstOf(L, waitlist)
+    if not inner or inner.time ~= e.time or inner.position ~= e.position then
+      refile(L, waitlist)
       return
     end
+    e, kind = inner, string.byte(inner.child, 1)
   end
   local node, class, key
-  if string.byte(child, 1) == GROUP then
-    node, key = groupOf(L, parent, string.sub(child, 2)), string.sub(child, 2)
-  else
-    node, class = nodeOf(L, child), classOf(string.sub(child, 2))
+  if kind == GROUP then
+    node = groupOf(L, e.node, string.sub(e.child, 2))
+    key = node.key
+  elseif kind == CLASS then
+    node = nodeOf(L, e.child)
+    class = classOf(string.sub(e.child, 2))
   end
-  node.turn = turn
-  if node.kind == CLASS and not class or turnOf(L, node) ~= turn then
-    refile(L, node) -- its key has had a turn below another node
+  if not node or kind == CLASS and not class then -- this should not be here
+    remove(L, e)
+    change(L, 'filed', e.node.name)
     return
   end
-  local at, name = first(L, node)
-  if not key then
-    key = name
-    if (tonumber(string.sub(at, 1, TIME)) or 0) < keyOf(L, string.char(class.priority) .. key).time then
-      move(L, class, key, at, string.sub(at, TIME + 1)) -- the same
+  node.placed, node.entry = true, e
+  local inner = firstOf(L, node)
+  if not inner or inner.position ~= e.position or e.time ~= (key and keyOf(L, node.priority, key).time or inner.time) then
+    refile(L, node) -- the key has had a turn below another node
+    return
+  end
+  if key then
+    class = classOf(inner.child)
+    if not class then -- this should not be here
+      remove(L, inner)
+      refile(L, node)
       return
     end
   else
-    class = classOf(name)
+    key = inner.child
+    if inner.time < keyOf(L, class.priority, key).time then -- the key has had a turn in another class
+      move(L, class, key, inner, inner.position)
+      return
+    end
   end
-  return class, key, at, node.whole and #node.list == node.at
+  L.lines[class.name .. key] = inner
+  return class, key, inner
+end
+
+-- saveTree brings the changes of the tree into open and into fields of lanes.
+function saveTree(L)
+  fileNodes(L)
+  saveNodes(L, L.changed.nodes or {})
+  for line in pairs(L.changed.lines or {}) do
+    local e = L.lines[line]
+    L.fields[line] = e and turnText(e)
+  end
+  for name in pairs(L.changed.groups or {}) do
+    local e = L.nodes[name].entry
+    L.fields['g' .. name] = e and turnText(e) or false
+  end
+  for name in pairs(L.changed.records or {}) do
+    local r = L.records[name]
+    L.fields['c' .. name] = r.lines > 0 and r.lines .. (r.large and 'L' or 'S') .. r.place
+  end
+  local set, gone = {}, {}
+  for k in pairs(L.changed.dirty or {}) do
+    local name = string.char(k.priority) .. k.key
+    if k.lines > 0 then
+      set[#set + 1] = name
+      set[#set + 1] = k.lines == 1 and text(k.time) or text(k.time) .. ' ' .. k.lines
+    else
+      gone[#gone + 1] = name
+    end
+  end
+  page('HSET', L.lkeys, set, 2)
+  page('HDEL', L.lkeys, gone, 1)
+  L.changed.nodes, L.changed.lines, L.changed.groups, L.changed.records, L.changed.dirty = nil, nil, nil, nil, nil
 end
 
 -- mayStart reports whether there are lines from which a task may be handed out.
