@@ -45,6 +45,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	h.sequences(r)
 	h.paused(r)
 	h.late(r)
+	h.ticks(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times without being killed", BroughtDown, n))

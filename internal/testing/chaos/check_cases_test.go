@@ -104,13 +104,13 @@ var histories = []struct {
 	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
 	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
 
-	{"paused, and started after it was resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
-	{"started while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 7 s resuming p\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
-	{"started again while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 retry\n 12 s paused p\n 13 m start a 2\n 14 m return a 2 ok\n 15 s got a succeeded a#2", ""},
-	{"paused, and never resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
-	{"sent before the pause", "1 s send a pause p\n 2 s accepted a\n 3 s paused p\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"paused, and started after it was resumed", "1 s stopped p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused", "1 s stopped p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 7 s resuming p\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"started again while it was paused", "1 s stopped p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 retry\n 12 s stopped p\n 13 m start a 2\n 14 m return a 2 ok\n 15 s got a succeeded a#2", ""},
+	{"paused, and never resumed", "1 s stopped p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"sent before the pause", "1 s send a pause p\n 2 s accepted a\n 3 s stopped p\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
 	{"started while another one was paused", "1 s paused q\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
-	{"started while it was paused, after the server was killed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 4 i hit server server_kill 5\n 6 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused, after the server was killed", "1 s stopped p\n 2 s send a pause p\n 3 s accepted a\n 4 i hit server server_kill 5\n 6 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
 	{"alone, one after the other", alone + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
 	{"alone, and two at once", alone + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
 	{"alone, beside one whose minion was killed", aloneKilled + "120 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", ""},
@@ -119,6 +119,18 @@ var histories = []struct {
 	{"sequence, in the wrong order", line + "13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
 	{"sequence, a retry behind the next one", line + "5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 13 m0.1 start a 2\n 14 m0.1 return a 2 ok\n 15 s got a succeeded a#2\n" +
 		"10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"schedule", ticks(1000, 2000, 3000), ""},
+	{"schedule, a tick is missing", ticks(1000, 3000), "untimely"},
+	{"schedule, a tick may be lost by a failover", ticks(1000, 3000) + "1500 i hit server failover 2500\n", ""},
+	{"schedule, a tick is missing long before a failover", ticks(1000, 3000) + "40000 i hit server failover 41000\n", "untimely"},
+	{"schedule, a tick of no time", ticks(1000, 1500, 2000, 3000), "untimely"},
+	{"schedule, a tick after the end", ticks(1000, 2000, 3000, 4000), "untimely"},
+	{"schedule, a tick starts early", strings.Replace(ticks(1000, 2000, 3000), "2010 m0.1 start", "1980 m0.1 start", 1), "untimely"},
+	{"schedule, paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 3000), ""},
+	{"schedule, a tick while it is paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 2000, 3000), "untimely"},
+	{"schedule, paused for good", "1500 s stopped p\n" + ticks(1000, 2000, 3000), "untimely, untimely"},
+	{"schedule, paused after its ticks", "3500 s stopped p\n" + ticks(1000, 2000, 3000), ""},
+	{"schedule, not known to be stored", strings.Replace(ticks(1000, 3000), "100 s ticks", "100 s0 recorded", 1), ""},
 	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
 		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
 
@@ -451,3 +463,12 @@ const line = `
 	1 s accepted a
 	1 s accepted b
 `
+
+// ticks is a history of the schedule p, which is due each second up to the third one. The ticks with these nominal times run.
+func ticks(nominals ...int) string {
+	text := "100 s ticks p 1000 3000\n"
+	for _, n := range nominals {
+		text += fmt.Sprintf("%[1]d m0.1 start p%[2]d 1 - - 0 1/8/0 p@%[2]d\n %[3]d m0.1 return p%[2]d 1 ok\n 5000 s got p%[2]d succeeded p%[2]d#1\n", n+10, n, n+20)
+	}
+	return text
+}

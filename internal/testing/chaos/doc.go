@@ -41,6 +41,9 @@
 //     minion of the first one, and then not while its lease can be valid. The tasks of a
 //     sequence start in the order in which they were sent: one starts when no attempt of those
 //     before it follows any more.
+//   - Each tick of a schedule starts, unless the schedule was paused, and not before its time. No
+//     tick is due while a schedule is paused, or at any other time than its definition says. Runs
+//     of a schedule whose runs wait for each other are judged as if they shared a limit of one.
 //   - A task expires only after its deadline. It does not start after its deadline. A
 //     waiting task expires soon after it, in whatever state it waits.
 //   - A task that was sent after its name or its key was paused does not start before it is

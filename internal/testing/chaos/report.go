@@ -32,10 +32,11 @@ const (
 	Crowded      Verdict = "crowded"       // ran beside so many others that a limit, a ceiling or the slots of a minion were exceeded
 	AfterPause   Verdict = "after pause"   // started while it was paused
 	Late         Verdict = "late"          // started or expired too late
+	Untimely     Verdict = "untimely"      // a tick of a schedule is missing, or started when it was not due
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, AfterPause, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, AfterPause, Late, Untimely,
 }
 
 // perVerdict is the number of cases of each verdict in a report.
@@ -54,6 +55,7 @@ type Report struct {
 	Damaged            int             // tasks whose records the test has damaged
 	Kills, InTime      int             // kills of tasks that returned, and those of them before the start
 	FlowKills          int             // kills of groups, squads and pipes that returned
+	Ticks              int             // ticks of schedules that have started
 	Expired            int             // tasks that ended by their deadlines
 	GivenUp, Poison    int             // tasks that were given up for deaths of minions, and those of them that have ended processes themselves
 	Attempts           int             // attempts that started
@@ -115,6 +117,9 @@ func (r *Report) String() string {
 		r.Expired, r.GivenUp, r.Poison, r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
+	}
+	if r.Ticks > 0 {
+		fmt.Fprintf(&b, "\n%d of the tasks were ticks of %d schedules", r.Ticks, len(r.h.plans))
 	}
 	if r.Damaged > 0 {
 		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)

@@ -65,6 +65,11 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.pauses(patient, rand.New(rand.NewPCG(s.Seed, 1001)), func() bool { return !time.Now().Before(s.Until) })
 	})
+	sched := scheduler(s.Name, b)
+	go func() { _ = sched.Run(ctx) }()
+	all.Go(func() {
+		s.ticks(patient, rand.New(rand.NewPCG(s.Seed, 1002)), sched, s.Until.Add(-s.Skew).UnixNano())
+	})
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 	goredis.SetLogger(mute{}) // the library logs every failed dial, and here most are intended
 	proc.Main(map[string]proc.Role{
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
-		"squad minion": squadMinionRole, "squad sender": squadSenderRole, "starved": starvedRole,
+		"squad minion": squadMinionRole, "squad sender": squadSenderRole, "starved": starvedRole, "scheduler": schedulerRole,
 	})
 	testform.Parallel(testform.Pick(12*runtime.GOMAXPROCS(0), 12)) // these tests mostly wait
 	os.Exit(m.Run())
