@@ -410,7 +410,9 @@ func (r *runner) stepOnce(x *stored, look bool) (next *stored, done bool, err er
 		return x, true, nil
 	}
 	next.By = r.id
-	err = again(r.ctx, func() error { return r.write(r.ctx, next) })
+	if err = again(r.ctx, func() error { return r.write(r.ctx, next) }); err == nil {
+		err = r.Scheduler.stop(r.ctx, next) // what a new tick replaces
+	}
 	return next, false, err
 }
 
