@@ -38,7 +38,7 @@ var targets = map[string]func(...task.Option) seen{
 			return seen{err: err}
 		}
 		record.ID = task.ID{}
-		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, call.Request().Settings().Inherit)}
+		return seen{text: fmt.Sprintf("%+v, inherits %v, waits for room %v", *record, call.Request().Settings().Inherit, call.Request().WaitsForRoom())}
 	},
 	onHandler: func(opts ...task.Option) seen {
 		var r registrations
@@ -82,6 +82,7 @@ var optionCases = []struct {
 	{"Slots", task.Slots(1), nil, []string{onCall, onHandler}}, // overrides the number of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
+	{"WaitForRoom", task.WaitForRoom(), nil, []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
 	{"Deadline", task.Deadline(time.UnixMilli(2_000_000)), task.Deadline(time.Time{}), []string{onCall}},
 	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},
