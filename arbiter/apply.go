@@ -70,7 +70,8 @@ func Options(opts ...task.Option) ApplyOption {
 // fit it: if not, the task fails with that reason.
 //
 // If some copies are not stored, the error is a [*task.SubmitError], as in [Arbiter.Submit], and the ids are those of
-// the copies that are stored or may be. [Arbiter.ApplySync] waits for the results.
+// the copies that are stored or may be. With [task.ConflictJoin], the id of a copy that joins another task is that of this
+// task. [Arbiter.ApplySync] waits for the results.
 func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) ([]task.ID, error) {
 	app := application{count: 1}
 	for _, o := range opts {
@@ -89,19 +90,47 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 	}
 	err := a.submit(ctx, calls)
 	lost := make([]bool, len(calls))
-	var sub *task.SubmitError
-	if errors.As(err, &sub) {
+	var joined map[int]task.ID // by position, the task that a copy joins
+	if sub, ok := errors.AsType[*task.SubmitError](err); ok {
+		joined, err = join(sub, requests)
 		for _, f := range sub.Failed {
-			lost[f.Index] = !errors.Is(f.Err, task.ErrIndeterminate)
+			_, joins := joined[f.Index]
+			lost[f.Index] = !joins && !errors.Is(f.Err, task.ErrIndeterminate)
 		}
 	}
 	ids := make([]task.ID, 0, len(calls))
 	for i, req := range requests {
-		if !lost[i] {
+		if holder, joins := joined[i]; joins {
+			ids = append(ids, holder)
+		} else if !lost[i] {
 			ids = append(ids, req.ID())
 		}
 	}
 	return ids, err
+}
+
+// join takes the calls that join another task out of the error of their submission. It returns these tasks by the
+// positions of the calls, and the error of the other calls.
+func join(sub *task.SubmitError, requests []*request.Request) (joined map[int]task.ID, left error) {
+	rest := &task.SubmitError{Total: sub.Total}
+	for _, f := range sub.Failed {
+		holder, joins, reason := requests[f.Index].Join(f.Err)
+		if joins {
+			if joined == nil {
+				joined = make(map[int]task.ID)
+			}
+			joined[f.Index] = holder
+			continue
+		}
+		if reason != nil {
+			f.Err = reason
+		}
+		rest.Failed = append(rest.Failed, f)
+	}
+	if len(rest.Failed) == 0 {
+		return joined, nil
+	}
+	return joined, rest
 }
 
 // ApplySync is [Arbiter.Apply] that waits until all the tasks are done, as the original's apply does with sync=True. It

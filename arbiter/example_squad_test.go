@@ -33,8 +33,7 @@ func ExampleArbiter_Squad() {
 	fmt.Println(sums, err)
 
 	_, err = arb.Squad(ctx, append(calls, AddTask.Bind(7, 8)))
-	var short *arbiter.NotEnoughWorkersError
-	if errors.As(err, &short) {
+	if short, ok := errors.AsType[*arbiter.NotEnoughWorkersError](err); ok {
 		fmt.Println(short.Queues[0].Wanted, "wanted,", short.Queues[0].Total, "there")
 	}
 

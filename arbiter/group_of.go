@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
@@ -35,7 +36,7 @@ func GroupOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts 
 // sent. Then use [task.Then] of [task.Quorum] or [task.Collect], which make the results pointers, or [CallbackStep], whose
 // step gets a []any.
 func GroupThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...GroupOption) (*GroupFuture[R], *task.Future[X], error) {
-	g, err := GroupOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackOf(a, callback))...)
+	g, err := GroupOf(ctx, a, calls, append(slices.Clip(opts), callbackOf(a, callback))...)
 	if g == nil {
 		return nil, nil, err
 	}

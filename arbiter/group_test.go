@@ -29,7 +29,7 @@ func note(n int) task.Bound { return noteTask.Bind(args{n}) }
 
 // ended waits for the end of a group and everything in it.
 func (r *rig) ended(g interface {
-	Result(context.Context, any) error
+	Result(ctx context.Context, dest any) error
 }) error {
 	r.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 1000*time.Hour)
@@ -258,8 +258,7 @@ func TestCallbackStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = g.Result(t.Context(), nil)
-		var remote *task.RemoteError
-		if !errors.As(err, &remote) { // count expects numbers, and gets a struct for the result of note
+		if _, ok := errors.AsType[*task.RemoteError](err); !ok { // count expects numbers, and gets a struct for the result of note
 			t.Errorf("error %v", err)
 		}
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
@@ -115,7 +116,7 @@ func (c *pipeConfig) persist(req *request.Request) (*request.Request, bool) {
 	if !ok || req.Flow() != nil {
 		return req, false
 	}
-	args.Positional = append(c.args[:len(c.args):len(c.args)], args.Positional...)
+	args.Positional = append(slices.Clip(c.args), args.Positional...)
 	args.Named = merged(c.kwargs, args.Named)
 	return req.WithArgs(args), true
 }

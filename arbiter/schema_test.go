@@ -83,7 +83,7 @@ func (r *rig) runs(t task.Task[args, int]) {
 }
 
 func TestCheckSchema(t *testing.T) {
-	checking(t, func(r *rig, b *telling) {
+	checking(t, func(r *rig, _ *telling) {
 		refused := func(err error, known bool, minions int) {
 			r.Helper()
 			var schema *arbiter.SchemaError

@@ -82,8 +82,8 @@ func (e *NotEnoughWorkersError) Unwrap() error { return e.Cause }
 // squadTries is how often a squad is stored. A try fails if a minion dies that had reserved slots for it.
 const squadTries = 3
 
-// Squad sends calls as a group whose members start together or not at all: each member has a slot at a minion before the
-// first one starts. Squad returns when they have started. The calls must be single tasks without a delay, 1,000 at most.
+// Squad sends calls as a group whose members start together or not at all: each member has its slots at a minion before the
+// first one starts. If members take several slots ([task.Slots]), each counts as the one that takes most. Squad returns when they have started. The calls must be single tasks without a delay, 1,000 at most.
 // Apart from its start a squad is a [Group], with callback, finalizer, status and kill. A squad without calls needs no slots,
 // and succeeds at once like an empty group.
 //
@@ -114,8 +114,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	for try := 1; ; try++ {
 		req := cfg.group.request(calls, settings)
 		err := a.client.SubmitSquad(ctx, req, time.Until(until))
-		var short *client.Shortage
-		if errors.As(err, &short) {
+		if short, ok := errors.AsType[*client.ShortageError](err); ok {
 			if short.Stored && try < squadTries {
 				continue
 			}
@@ -131,7 +130,7 @@ func (a *Arbiter) Squad(ctx context.Context, calls []task.Bound, opts ...SquadOp
 	}
 }
 
-func notEnough(short *client.Shortage) error {
+func notEnough(short *client.ShortageError) error {
 	e := &NotEnoughWorkersError{Cause: short.Cause}
 	for _, q := range short.Queues {
 		e.Queues = append(e.Queues, WorkersWanted{Queue: q.Queue, Wanted: q.Wanted, Available: q.Free, Total: q.Total})

@@ -2,6 +2,7 @@ package arbiter
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -18,7 +19,7 @@ func SquadOf[R any](ctx context.Context, a *Arbiter, calls []task.Call[R], opts 
 // SquadThen is [SquadOf] with a callback that gets the results of all members. It is to SquadOf what [GroupThen] is to
 // [GroupOf].
 func SquadThen[R, X any](ctx context.Context, a *Arbiter, calls []task.Call[R], callback task.Step[[]R, X], opts ...SquadOption) (*GroupFuture[R], *task.Future[X], error) {
-	g, err := SquadOf(ctx, a, calls, append(opts[:len(opts):len(opts)], callbackOf(a, callback))...)
+	g, err := SquadOf(ctx, a, calls, append(slices.Clip(opts), callbackOf(a, callback))...)
 	if g == nil {
 		return nil, nil, err
 	}

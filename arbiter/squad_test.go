@@ -302,7 +302,7 @@ func TestSquadRetry(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var mu sync.Mutex
 		tries := 0
-		r.flowCrew(2, func(ctx context.Context, a args) (int, error) {
+		r.flowCrew(2, func(_ context.Context, a args) (int, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if tries++; tries == 1 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -187,6 +188,42 @@ func TestStatusOfRetried(t *testing.T) {
 }
 
 // A status can be encoded as JSON for each value that a codec decodes.
+// TestStatusJSONHasEveryField sets one field of a status after the other: the JSON form shows each.
+func TestStatusJSONHasEveryField(t *testing.T) {
+	plain := keys(t, arbiter.Status{})
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[arbiter.Status]()) {
+		if !f.IsExported() {
+			continue
+		}
+		var st arbiter.Status
+		switch field := reflect.ValueOf(&st).Elem().FieldByIndex(f.Index); v := field.Addr().Interface().(type) {
+		case *task.ID:
+			*v = broker.NewTaskID("q", "")
+		case *time.Time:
+			*v = time.UnixMilli(1_700_000_000_123)
+		case *string:
+			*v = "x"
+		case *map[string]string:
+			*v = map[string]string{"k": "v"}
+		case **arbiter.Failure:
+			*v = new(arbiter.Failure)
+		case **arbiter.FlowStatus:
+			*v = new(arbiter.FlowStatus)
+		case *broker.State:
+			*v = broker.StatePending
+		case *int:
+			*v = 1
+		case *bool:
+			*v = true
+		default:
+			t.Fatalf("%s is a %s: let this test set it", f.Name, f.Type)
+		}
+		if reflect.DeepEqual(keys(t, st), plain) {
+			t.Errorf("the JSON form of a status does not show %s: see MarshalJSON", f.Name)
+		}
+	}
+}
+
 func TestStatusJSON(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		odd := task.Define[args, any]("odd")

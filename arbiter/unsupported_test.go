@@ -6,11 +6,13 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/internal/testing/plain"
+	"github.com/go-arbiter/arbiter/limit"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -32,9 +34,32 @@ func TestUnsupported(t *testing.T) {
 			capability string
 			use        func() error
 		}{
-			"Group":     {"Flows", func() error { _, err := arb.Group(ctx, calls); return err }},
-			"Pipe":      {"Flows", func() error { _, err := arb.Pipe(ctx, calls); return err }},
-			"Squad":     {"Squads", func() error { _, err := arb.Squad(ctx, calls); return err }},
+			"Group":                  {"Flows", func() error { _, err := arb.Group(ctx, calls); return err }},
+			"Pipe":                   {"Flows", func() error { _, err := arb.Pipe(ctx, calls); return err }},
+			"Squad":                  {"Squads", func() error { _, err := arb.Squad(ctx, calls); return err }},
+			"task.Priority":          {"Lanes", func() error { _, err := work.With(task.Priority(7)).Apply(ctx, arb, args{1}); return err }},
+			"task.FairKey":           {"Lanes", func() error { _, err := work.With(task.FairKey("k")).Apply(ctx, arb, args{1}); return err }},
+			"task.Sequence":          {"Lanes", func() error { _, err := work.With(task.Sequence("k")).Apply(ctx, arb, args{1}); return err }},
+			"task.Limit":             {"Lanes", func() error { _, err := work.With(task.Limit("mail")).Apply(ctx, arb, args{1}); return err }},
+			"Arbiter.SetLimit":       {"Lanes", func() error { return arb.SetLimit(ctx, "q", limit.Concurrency("x", 1)) }},
+			"Arbiter.RemoveLimit":    {"Lanes", func() error { return arb.RemoveLimit(ctx, "q", "x", "") }},
+			"Arbiter.Limits":         {"Lanes", func() error { _, err := arb.Limits(ctx, "q"); return err }},
+			"Arbiter.DeclareLimits":  {"Lanes", func() error { return arb.DeclareLimits(ctx, "q", limit.Concurrency("x", 1)) }},
+			"Arbiter.CloseLimit":     {"Lanes", func() error { return arb.CloseLimit(ctx, "q", "x", "", time.Second) }},
+			"Arbiter.SetWeight":      {"Lanes", func() error { return arb.SetWeight(ctx, "q", "k", 2) }},
+			"Arbiter.Weights":        {"Lanes", func() error { _, err := arb.Weights(ctx, "q"); return err }},
+			"Arbiter.ResumeSequence": {"Lanes", func() error { return arb.ResumeSequence(ctx, "q", "s") }},
+			"Arbiter.PauseQueue":     {"Pauser", func() error { return arb.PauseQueue(ctx, "q") }},
+			"Arbiter.ResumeQueue":    {"Pauser", func() error { return arb.ResumeQueue(ctx, "q") }},
+			"Arbiter.PauseTask":      {"Pauser", func() error { return arb.PauseTask(ctx, "q", "t") }},
+			"Arbiter.ResumeTask":     {"Pauser", func() error { return arb.ResumeTask(ctx, "q", "t") }},
+			"Arbiter.PauseKey":       {"Pauser", func() error { return arb.PauseKey(ctx, "q", "k") }},
+			"Arbiter.ResumeKey":      {"Pauser", func() error { return arb.ResumeKey(ctx, "q", "k") }},
+			"Arbiter.Pauses":         {"Pauser", func() error { _, err := arb.Pauses(ctx, "q"); return err }},
+			"minion.Limits": {"Lanes", func() error {
+				_, err := minion.New(b, minion.Limits("default", limit.Concurrency("x", 1)))
+				return err
+			}},
 			"FindGroup": {"Flows", func() error { _, err := arb.FindGroup(ctx, group); return err }},
 			"Kill":      {"Flows", func() error { _, err := arb.Kill(ctx, pipe); return err }},
 			"KillGroup": {"Flows", func() error { _, err := arb.KillGroup(ctx, group); return err }},
@@ -45,6 +70,9 @@ func TestUnsupported(t *testing.T) {
 			if !errors.Is(err, task.ErrUnsupported) || !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &lacks) {
 				t.Errorf("%s: error is %v, want an *UnsupportedError", name, err)
 				continue
+			}
+			if strings.Contains(name, ".") && lacks.What != name {
+				t.Errorf("%s: error %v, want it to name the option", name, err)
 			}
 			if lacks.Capability != want.capability || !strings.Contains(err.Error(), "broker/redis") || strings.Contains(err.Error(), "invalid") {
 				t.Errorf("%s: %q, want it to name %s and the remedy", name, err, want.capability)

@@ -357,6 +357,7 @@ type QueueInfo struct {
 	// version. They are kept for an operator. Messages of a newer version are handed out
 	// instead; see [Parker].
 	Unreadable int
+	Paused     bool // the whole queue is paused; see [Pauser]
 }
 
 // DeadLetter is a task that failed for good and is kept, with its outcome. If its record is

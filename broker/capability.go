@@ -6,7 +6,7 @@ import "fmt"
 // [ErrUnsupported].
 type UnsupportedError struct {
 	What       string // the feature that was asked for, such as "a group"
-	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Uniques" or "Inspector"
+	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Lanes", "Pauser", "Uniques", "Documents" or "Inspector"
 	Broker     string // the Go type of the broker
 }
 
@@ -44,8 +44,8 @@ func capability[T any](b Broker, what, name string) (T, error) {
 
 // CheckTask calls [Task.Check] with the limits of the broker. It also refuses a task that
 // needs a missing capability: a blocked task without [Flows], a member of a squad without
-// [Squads], and a rule for a unique key without [Uniques]. A broker that has them all may call
-// [Task.Check] instead.
+// [Squads], a task with a Lane without [Lanes], and a rule for a unique key without [Uniques].
+// A broker that has them all may call [Task.Check] instead.
 func CheckTask(b Broker, t *Task) error {
 	if err := t.Check(b.Limits()); err != nil {
 		return err
@@ -56,6 +56,8 @@ func CheckTask(b Broker, t *Task) error {
 		_, err = SquadsOf(b, "a task with Flow.Squad set")
 	case t.Flow.Blocked:
 		_, err = FlowsOf(b, "a task with Flow.Blocked set")
+	case t.Lane != nil:
+		_, err = LanesOf(b, "a task with a Lane")
 	}
 	if err == nil && !t.Unique.plain() {
 		_, err = UniquesOf(b, "a unique key with For, UntilStart or OnConflict set")

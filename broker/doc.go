@@ -123,13 +123,16 @@
 //   - [Parker] keeps a task that its minion can't run for a minion that can.
 //   - [Uniques] holds a unique key for a time or until the start, replaces its holder, and
 //     lets operators free it.
+//   - [Lanes] gives tasks priorities, limits, turns of keys, and sequences.
+//   - [Pauser] stops the hand-out of a queue, or of some of its tasks, for a while.
+//   - [Documents] keeps small records that processes change together.
 //   - [Inspector] answers the questions of operators.
 //   - [Starter] tells which tasks may have killed a minion.
 //   - [Halter] keeps the members of a large flow from starting while the flow is killed.
 //   - [Follower] saves look-ups, where pushes can't be lost.
 //
-// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf] and [InspectorOf] return the capability of
-// a broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error
+// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf], [LanesOf], [PauserOf], [DocumentsOf] and [InspectorOf] return the
+// capability of a broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error
 // about a missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.
 //
@@ -139,7 +142,7 @@
 //
 // A broker without Flows refuses a task with Flow.Blocked set, and a settlement with Submit
 // set. A broker without Squads refuses a task with Flow.Squad set. A broker without Parker
-// refuses VerbPark. A broker without Uniques refuses a task with any field of [Unique] set
+// refuses VerbPark. A broker without Lanes refuses a task with a Lane. A broker without Uniques refuses a task with any field of [Unique] set
 // but Key. [CheckTask] and [CheckSettlement] return these errors, beside those for
 // invalid values. The rest of the batch is carried out. A broker must not ignore such a
 // field: the task would run too early or twice, or the tasks that it submits would be lost.

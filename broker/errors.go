@@ -25,9 +25,13 @@ var (
 	// stored, or its retention has ended.
 	ErrNotFound = errors.New("not found")
 
+	// ErrConflict is wrapped by the error of a change of a document that somebody else has
+	// changed since it was read. [ConflictError] has the present version.
+	ErrConflict = errors.New("changed by somebody else")
+
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Uniques] or [Inspector]. See [UnsupportedError]. It
-	// also wraps ErrInvalid and [errors.ErrUnsupported].
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Pauser], [Uniques], [Documents] or [Inspector]. See
+	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )
 
@@ -44,6 +48,9 @@ var (
 
 	// ErrExpired is the error of a task whose deadline passed before it was done.
 	ErrExpired = errors.New("deadline of the task has passed")
+
+	// ErrPaused is wrapped by the error of an assignment of a task that a [Pause] names.
+	ErrPaused = errors.New("paused")
 )
 
 // Errors about the broker.

@@ -79,13 +79,26 @@ func NewID(kind Kind, queue string, partition uint8) ID {
 	return id
 }
 
-// NewTaskID returns a fresh ID for a task of a queue. With a unique key it is in the
-// partition of the key, see [KeyPartition]; without one in any partition.
+// NewTaskID returns a fresh ID for a task of a queue, without a lane. With a unique key it is in
+// the partition of the key, see [KeyPartition]; without one in any partition. [Task.NewID] is for
+// any task.
 func NewTaskID(queue, unique string) ID {
 	if unique == "" {
 		return NewID(KindTask, queue, uint8(rand.Uint32()))
 	}
 	return NewID(KindTask, queue, KeyPartition(unique))
+}
+
+// LanePartition is the partition of all tasks with a [Lane], also of those with a unique key. They
+// share one because a broker compares lanes, and counts what is in use of limits, within a partition.
+const LanePartition = 0
+
+// NewID returns a fresh ID for the task, by its queue, its lane and its unique key.
+func (t *Task) NewID() ID {
+	if t.Lane != nil {
+		return NewID(KindTask, t.Queue, LanePartition)
+	}
+	return NewTaskID(t.Queue, t.Unique.Key)
 }
 
 // Block makes IDs for tasks that are sent together. Up to [BlockSize] IDs of one queue
@@ -104,8 +117,8 @@ type block struct {
 	bytes int // payloads so far
 }
 
-// NewTaskID returns the next ID for a task of a queue. The task has no unique key, and its
-// payload has that many bytes.
+// NewTaskID returns the next ID for a task of a queue. The task has no unique key and no lane,
+// and its payload has that many bytes.
 func (b *Block) NewTaskID(queue string, payload int) ID {
 	if b.last == nil || b.name != queue {
 		if b.open == nil {

@@ -40,8 +40,8 @@ const (
 	// that was cancelled in the meantime ends as canceled instead.
 	VerbRetry
 	// VerbSnooze makes the task due again after Delay and does not count a retry. An
-	// earlier failure is still shown. A task that was cancelled in the meantime ends as
-	// canceled instead.
+	// earlier failure is still shown. It clears Delivery.Afresh, unless it is Unstarted. A
+	// task that was cancelled in the meantime ends as canceled instead.
 	VerbSnooze
 	// VerbGiveBack gives the task back unfinished, at once and to the front of its queue. It
 	// counts only the number of the next attempt and, unless it is Unstarted, of the next

@@ -31,7 +31,8 @@ type Squads interface {
 	//
 	// The error is a *BatchError. An entry is ErrNotFound if the task is neither blocked
 	// nor held by that consumer, or if the consumer does not live or does not serve the
-	// queue of the task. Such a task stays as it is.
+	// queue of the task. It is ErrPaused if the task is paused; see [Pauser]. Such a task stays
+	// as it is.
 	Assign(ctx context.Context, minion ID, ids []ID) error
 
 	// Decide decides whether the members of a flow may start, and returns the decision. The

@@ -29,7 +29,8 @@ type Task struct {
 
 	Parent   ID        // the task that submitted it; zero if none did
 	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
-	Priority int8      // reserved for priorities within a queue; stored and handed out, and without effect
+	Lane     *Lane     // its priority, key, sequence and limits, see [Lanes]; nil is an ordinary task
+	Slots    uint32    // how many slots of its minion it takes while it runs, up to MaxSlots; 0 leaves it to the minion
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }
@@ -42,6 +43,9 @@ const NoTimeout time.Duration = -1
 
 // MaxRetries is the largest Task.Retries.
 const MaxRetries = 10_000
+
+// MaxSlots is the largest Task.Slots.
+const MaxSlots = 1_000_000
 
 // Check reports whether the task can be enqueued within the limits. The error wraps
 // [ErrInvalid] or [ErrTooLarge] and names the task.
@@ -89,12 +93,22 @@ func (t *Task) CheckDraft(l Limits) error {
 		return bad("delay of %v, the limit is %v", t.Delay, MaxDuration)
 	case t.Timeout < NoTimeout || t.Timeout > MaxDuration:
 		return bad("timeout of %v, want 0 to %v", t.Timeout, MaxDuration)
+	case t.Slots > MaxSlots:
+		return bad("%d slots, want 0 to %d", t.Slots, MaxSlots)
 	case t.Deadline > MaxDuration:
 		return bad("deadline in %v, the limit is %v", t.Deadline, MaxDuration)
 	case t.Retention < 0 || t.Retention > MaxDuration:
 		return bad("retention of %v, want 0 to %v", t.Retention, MaxDuration)
 	case t.DeadFor < 0 || t.DeadFor > MaxDuration:
 		return bad("dead-letter retention of %v, want 0 to %v", t.DeadFor, MaxDuration)
+	}
+	if t.Lane != nil {
+		if err := t.Lane.check(); err != nil {
+			return fmt.Errorf("task %s: %w: %w", t.Name, ErrInvalid, err)
+		}
+		if t.Flow.Squad {
+			return bad("a member of a squad can't have a priority, key, sequence or limit, since all members start together")
+		}
 	}
 	if wrong := t.Unique.check(t); wrong != "" {
 		return bad("%s", wrong)
@@ -147,6 +161,9 @@ func (t *Task) Size() int {
 	for k, v := range t.Meta {
 		n += len(k) + len(v) + 4
 	}
+	if t.Lane != nil {
+		n += t.Lane.size()
+	}
 	return n
 }
 
@@ -159,22 +176,23 @@ const NoDeadline = time.Duration(1<<63 - 1)
 type Delivery struct {
 	Task // equal to the enqueued one, but Delay, Deadline and Flow.Blocked have no meaning any more and may differ
 
-	Minion     ID            // the consumer that owns the attempt; no other may settle it
-	Attempt    uint32        // fencing token: 1 for the first, and one more each time the task is handed out
-	Start      uint32        // number of the start that this may become: Attempt without the attempts that were given back unstarted
-	Canceled   bool          // the task was cancelled before: settle it as StateCanceled and do not run it
-	Retried    int           // how many retries were used
-	Recoveries int           // how many minions died while they held the task, since the last requeue
-	Strikes    int           // how many of the recoveries came after a recorded start; see [Starter]
-	Afresh     bool          // the attempt follows a failure: since the last snooze there was a retry or a requeue
-	Overdue    bool          // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
-	Left       time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
+	Minion     ID     // the consumer that owns the attempt; no other may settle it
+	Attempt    uint32 // fencing token: 1 for the first, and one more each time the task is handed out
+	Start      uint32 // number of the start that this may become: Attempt without the attempts that were given back unstarted
+	Retried    int    // how many retries were used
+	Recoveries int    // how many minions died while they held the task, since the last requeue
+	Strikes    int    // how many of the recoveries came after a recorded start; see [Starter]
+	Canceled   bool   // the task was cancelled before: settle it as StateCanceled and do not run it
+	Afresh     bool   // the attempt follows a failure: since the last snooze of a started handler there was a retry or a requeue
+	Overdue    bool   // it was parked for the longest time allowed, and no consumer that can run it has taken it; see Parker
+
+	// Version is the version of the message if it is newer than this program reads, else 0.
+	// The fields that are in the body of the message, such as the name, are then empty.
+	Version uint8
+	Left    time.Duration // time until the deadline when it was handed out; NoDeadline if it has none
 
 	// Err is set if the stored record can't be read. The fields that could be read are set,
 	// ID, Queue and Attempt always. Settle such a task as StateFailed. If Err wraps
 	// ErrVersion, a newer program has sent the task: park it, see [Parker].
 	Err error
-	// Version is the version of the message if it is newer than this program reads, else 0.
-	// The fields that are in the body of the message, such as the name, are then empty.
-	Version uint8
 }

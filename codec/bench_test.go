@@ -1,7 +1,10 @@
 package codec_test
 
 import (
+	"strconv"
 	"testing"
+
+	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/go-arbiter/arbiter/codec"
 )
@@ -116,5 +119,48 @@ func BenchmarkValue(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkLibrary compares the codec with the msgpack library, which does not check what the codec
+// checks. docs/decisions.md has the figures.
+func BenchmarkLibrary(b *testing.B) {
+	entries := make(map[string]int)
+	for i := range 1000 {
+		entries[strconv.Itoa(i)] = i
+	}
+	numbers := make([]int, 10_000)
+	for i := range numbers {
+		numbers[i] = i * i
+	}
+	c := codec.Msgpack()
+	for _, v := range []struct {
+		name      string
+		get, dest any
+	}{
+		{"two ints", &addArgs{X: 1, Y: 200}, new(addArgs)},
+		{"mail", mail(), new(mailArgs)},
+		{"map of 1,000", &entries, new(map[string]int)},
+		{"slice of 10,000", &numbers, new([]int)},
+	} {
+		data, err := c.AppendValue(nil, v.get)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for name, f := range map[string]func() error{
+			"encode/codec":   func() error { _, err := c.AppendValue(data[:0], v.get); return err },
+			"encode/library": func() error { _, err := msgpack.Marshal(v.get); return err },
+			"decode/codec":   func() error { return c.DecodeValue(data, v.dest) },
+			"decode/library": func() error { return msgpack.Unmarshal(data, v.dest) },
+		} {
+			b.Run(v.name+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := f(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

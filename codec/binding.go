@@ -3,6 +3,7 @@ package codec
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
@@ -115,7 +116,7 @@ func (b *binding) finish(v reflect.Value, got int) error {
 
 // count returns the error text for n positional arguments: it has n and the number wanted.
 func (b *binding) count(n int) string {
-	want := fmt.Sprint(b.atLeast)
+	want := strconv.Itoa(b.atLeast)
 	switch {
 	case b.variadic:
 		want = "at least " + want

@@ -29,8 +29,8 @@ func TestCheckArgs(t *testing.T) {
 			M  map[any]any
 			ok chan int
 			No chan int `arbiter:"-"`
-			Ü  int
-			V  []byte `arbiter:"v-1_x,optional,variadic"`
+			Ü  int      //nolint:asciicheck // a field may have such a name
+			V  []byte   `arbiter:"v-1_x,optional,variadic"`
 		}{},
 		struct{ time.Time }{},
 		struct{ X stringText }{},

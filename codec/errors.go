@@ -116,7 +116,7 @@ func finish(codec string, err error) error {
 	}
 	l := rules.Locate(err)
 	e := &Error{Codec: codec, Path: strings.TrimPrefix(l.Path, "."), Err: l.Err}
-	if p, ok := l.Err.(*rules.Panic); ok { //nolint:errorlint // never wrapped
+	if p, ok := l.Err.(*rules.PanicError); ok { //nolint:errorlint // never wrapped
 		e.Err = &PanicError{Doing: p.Doing, Value: p.Value, Stack: p.Stack, hidden: p.Hidden}
 	}
 	return e

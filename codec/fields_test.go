@@ -50,7 +50,7 @@ func TestFields(t *testing.T) {
 			D map[string]int `json:"d,omitempty"`
 			E *int           `json:"e,omitempty"`
 			F any            `json:"f,omitempty"`
-			G struct{}       `json:"g,omitempty"`
+			G struct{}       `json:"g,omitempty"` //nolint:modernize // the option has no effect, and must not have one here
 			H [0]int         `json:"h,omitempty"`
 			I bool           `json:"i,omitempty"`
 			J []int          `json:"j,omitempty"`
@@ -122,11 +122,11 @@ func (z isZero) IsZero() bool { return z.N == 7 }
 // TestFieldTags checks that msgpack prefers the msgpack tag to the json tag.
 func TestFieldTags(t *testing.T) {
 	type both struct {
-		A int `msgpack:"m" json:"j"`
-		B int `msgpack:",omitempty" json:"b"`
-		C int `msgpack:"-" json:"c"`
-		D int `msgpack:"d" json:"-"`
-		E int `msgpack:"" json:"e,omitempty"`
+		A int `json:"j"           msgpack:"m"`
+		B int `json:"b"           msgpack:",omitempty"`
+		C int `json:"c"           msgpack:"-"`
+		D int `json:"-"           msgpack:"d"`
+		E int `json:"e,omitempty" msgpack:""`
 	}
 	for c, want := range map[codec.Codec]dict{
 		codec.Msgpack(): {"m": int64(1), "d": int64(3), "E": int64(0)},

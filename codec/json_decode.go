@@ -15,7 +15,7 @@ import (
 // caller has checked that the memory for it is within the budget.
 func jsonInto(raw []byte, v reflect.Value) error {
 	v.SetZero()
-	if p, ok := v.Addr().Interface().(*any); ok {
+	if p, ok := reflect.TypeAssert[*any](v.Addr()); ok {
 		var err error
 		*p, _, err = jsonAny(raw, 0)
 		return err
@@ -47,7 +47,7 @@ func jsonInto(raw []byte, v reflect.Value) error {
 
 // jsonDecodeError turns an error of encoding/json into an error of this package.
 func jsonDecodeError(raw []byte, t reflect.Type, err error) error {
-	if p, ok := err.(*rules.Panic); ok { //nolint:errorlint // the error of guardDecoder itself
+	if p, ok := err.(*rules.PanicError); ok { //nolint:errorlint // the error of guardDecoder itself
 		return p
 	}
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {

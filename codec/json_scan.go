@@ -8,6 +8,7 @@ import (
 	"iter"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/go-arbiter/arbiter/codec/internal/rules"
 )
@@ -139,7 +140,7 @@ func jsonEnd(raw []byte, i int) int {
 			}
 		}
 	}
-	for i < len(raw) && bytes.IndexByte([]byte(",]}: \t\r\n"), raw[i]) < 0 {
+	for i < len(raw) && strings.IndexByte(",]}: \t\r\n", raw[i]) < 0 {
 		i++
 	}
 	return i

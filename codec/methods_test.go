@@ -147,13 +147,13 @@ func (u *unruly) DecodeMsgpack(d *msgpack.Decoder) error {
 // lazy is a type whose decoder reads nothing.
 type lazy struct{}
 
-func (lazy) EncodeMsgpack(e *msgpack.Encoder) error  { return e.EncodeNil() }
-func (*lazy) DecodeMsgpack(d *msgpack.Decoder) error { return nil }
+func (lazy) EncodeMsgpack(e *msgpack.Encoder) error { return e.EncodeNil() }
+func (*lazy) DecodeMsgpack(*msgpack.Decoder) error  { return nil }
 
 type panicText struct{ p *int }
 
-func (p panicText) MarshalText() ([]byte, error)  { return []byte{byte(*p.p)}, nil }
-func (p *panicText) UnmarshalText(b []byte) error { *p.p = 1; return nil }
+func (p panicText) MarshalText() ([]byte, error) { return []byte{byte(*p.p)}, nil }
+func (p *panicText) UnmarshalText([]byte) error  { *p.p = 1; return nil }
 
 type panicZero struct{ A int }
 

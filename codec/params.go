@@ -2,6 +2,7 @@ package codec
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -68,7 +69,7 @@ func newSignature(t reflect.Type) *signature {
 func (s *signature) addFields(t reflect.Type, outer []int) {
 	for i := 0; i < t.NumField() && s.err == nil; i++ {
 		f := t.Field(i)
-		index := append(outer[:len(outer):len(outer)], i)
+		index := append(slices.Clip(outer), i)
 		s.field = f.Name
 		tag, tagged := f.Tag.Lookup("arbiter")
 		switch {

@@ -81,7 +81,7 @@ func TestEveryCut(t *testing.T) {
 				failure{is: codec.ErrTruncated}.checkSentinel(t, c.DecodeValue(data[:n], dest()))
 			}
 			for _, b := range []byte{0, '1', 0xc0, '{', 0xc1} {
-				failure{is: codec.ErrTrailing, says: "1 bytes after"}.checkSentinel(t, c.DecodeValue(append(data[:len(data):len(data)], b), dest()))
+				failure{is: codec.ErrTrailing, says: "1 bytes after"}.checkSentinel(t, c.DecodeValue(append(data[:len(data):len(data)], b), dest())) //nolint:modernize // the test has a type slices
 			}
 		}
 	})

@@ -312,7 +312,7 @@ func FuzzWrapped(f *testing.F) {
 			f.Add(data)
 		}
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	f.Fuzz(func(_ *testing.T, data []byte) {
 		for _, c := range cs {
 			var v any
 			_ = c.DecodeValue(data, &v)

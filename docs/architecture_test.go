@@ -153,17 +153,25 @@ func packages(t *testing.T) map[string][]string {
 	return found
 }
 
-// TestTours checks the tours through the code: each has at most ten files, in numbered
-// items that begin with the name of a file that exists. Other names in an item occur in
-// its file.
+// TestTours checks the tours through the code, and the places of usual changes: each has at most
+// ten files, in numbered items that begin with the name of a file that exists. Other names in an
+// item occur in its file.
 func TestTours(t *testing.T) {
 	t.Parallel()
+	for _, heading := range []string{"## Three tours through the code", "## How to change it"} {
+		checkTours(t, heading)
+	}
+}
+
+// checkTours checks the three tours in a section of the architecture.
+func checkTours(t *testing.T, heading string) {
+	t.Helper()
 	item := regexp.MustCompile("(?m)^([0-9]+)\\. `([^`]+)`: ((?:.+\n)(?:   .+\n)*)")
 	number := regexp.MustCompile(`(?m)^[0-9]+\. `)
 	name := regexp.MustCompile(`^[A-Za-z]+$`)
-	tours := strings.Split(section(t, architecture, "## Three tours through the code"), "\n### ")[1:]
+	tours := strings.Split(section(t, architecture, heading), "\n### ")[1:]
 	if len(tours) != 3 {
-		t.Errorf("%s has %d tours, want 3", architecture, len(tours))
+		t.Errorf("%s has %d tours in %q, want 3", architecture, len(tours), heading)
 	}
 	for _, tour := range tours {
 		title, _, _ := strings.Cut(tour, "\n")
@@ -186,6 +194,48 @@ func TestTours(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTestsExist checks the names of tests in the architecture, such as ./docs TestTours. A name of
+// two parts is a group and a test of the suite for brokers.
+func TestTestsExist(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile("`\\./([a-z/]+) ([A-Za-z]+)(?:/([A-Za-z]+))?`")
+	n := 0
+	for _, m := range named.FindAllStringSubmatch(read(t, architecture), -1) {
+		n++
+		wants, files := []string{"\nfunc " + m[2] + "(t *testing.T) {"}, "*_test.go"
+		if m[3] != "" {
+			wants, files = []string{"\t{\"" + m[2] + "\", ", "\t{\"" + m[3] + "\", "}, "*.go"
+		}
+		text := sources(t, filepath.Join(root, m[1], files))
+		for _, want := range wants {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: package %s has no test %s", architecture, m[1], strings.Trim(m[0], "`"))
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d names of tests were found", n)
+	}
+}
+
+// sources returns the text of all files that match a pattern.
+func sources(t *testing.T, pattern string) string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }
 
 // TestFilesExist checks all names of source files in the architecture.

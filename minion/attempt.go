@@ -31,9 +31,10 @@ type attempt struct {
 
 	info atomic.Pointer[task.Info] // made when the handler asks for it
 	sent atomic.Pointer[sentCalls] // made when the handler first sends something
-	slot slotUse                   // run.mu guards it
+	slot slotUse                   // run.mu guards it and the next two
 	// listed reports whether the attempt is in the list of its session.
 	listed   bool
+	entry    entry
 	together bool // it starts together with its squad, even if it is a suspect
 	suspect  bool // it may have killed a minion; see blame.go
 
@@ -60,6 +61,7 @@ type timed struct {
 // or nil.
 func newAttempt(s *session, d *broker.Delivery) (a *attempt, bad error) {
 	a = &attempt{s: s, d: d, h: s.r.m.handlers[d.Name]}
+	a.setSlots()
 	if a.codec, bad = codec.ByName(d.Codec, s.r.codecs...); bad != nil {
 		bad = unfitCodec(d.Codec, bad)
 	}
@@ -100,7 +102,7 @@ func few(names []string) string {
 // receive notes when the minion received the task, and prepares the attempt's context.
 func (a *attempt) receive(at time.Time) {
 	a.received = at
-	a.ctx.parent = a.s.ctx
+	a.ctx.parent = a.s.ctx //nolint:fatcontext // it is set once, before the context is used
 }
 
 // deadline returns the deadline of the task, if it has one.
@@ -170,6 +172,9 @@ func (a *attempt) execute() (next *attempt, ended time.Time) {
 			over = true
 		}
 	}
+	if !over && a.d.Unique.UntilStart {
+		settled, over = a.startKey(&st)
+	}
 	if over {
 		st.Unstarted = st.Unstarted || !settled // no handler ran, so no result is lost: see run.lose
 		a.ctx.end(nil)
@@ -224,11 +229,12 @@ func (a *attempt) call(ctx context.Context, room []byte) ([]byte, error) {
 		enc, args = s.Plain(), s.args
 	}
 	var err error
-	if a.h.isolated {
+	switch {
+	case a.h.isolated:
 		out, err = a.runIsolated(ctx)
-	} else if a.suspect && a.s.r.suspectPool != nil {
+	case a.suspect && a.s.r.suspectPool != nil:
 		out, err = a.runSuspect(ctx, enc, args, room)
-	} else {
+	default:
 		out, err = a.h.Handler(ctx, enc, args, room)
 	}
 	if s := a.opened(); s != nil && err == nil {

@@ -124,7 +124,7 @@ func TestPoison(t *testing.T) {
 func TestPoisonKillsExactly(t *testing.T) {
 	for n := 1; n <= 6; n++ {
 		bubble(t, func(t *testing.T, r *rig) {
-			p := r.host(10, func(p *host, ctx context.Context, a args) (int, error) {
+			p := r.host(10, func(p *host, _ context.Context, a args) (int, error) {
 				if a.N == 0 {
 					p.die()
 					return 0, errBad

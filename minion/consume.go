@@ -34,7 +34,9 @@ func (s *session) consume() error {
 		// early has cancellations of tasks that were handed out to this minion. The
 		// tasks of the next dequeue are not among them: they are not handed out yet.
 		l := r.lock()
-		if n = min(n, l.room()); n == 0 { // a squad, or a handler that had lent its slot, has just taken the slots
+		n = min(n, l.room())
+		queues, n := l.askable(r.pick.next(), n)
+		if n == 0 || len(queues) == 0 { // a squad, or a handler that had lent its slot, has just taken the slots
 			l.unlock()
 			continue
 		}
@@ -42,9 +44,12 @@ func (s *session) consume() error {
 		once, end := context.WithCancel(ctx)
 		r.interrupt = end
 		l.unlock()
-		got, err := s.consumer.Dequeue(once, r.pick.next(), n, dequeueWait)
+		got, err := s.consumer.Dequeue(once, queues, n, dequeueWait)
 		cut := once.Err() != nil
 		end()
+		if err == nil {
+			r.answered(queues, n, got)
+		}
 		s.take(got)
 		switch {
 		case ctx.Err() != nil:
@@ -108,14 +113,16 @@ func (s *session) take(got []*broker.Delivery) {
 		}
 		starts = append(starts, a)
 	}
-	var canceled []*attempt
+	var canceled, off []*attempt
 	l := r.lock()
 	for _, a := range starts {
 		if _, ok := s.early[a.d.ID]; ok {
 			canceled = append(canceled, a)
 		}
 		s.running.add(a)
-		r.prefetched.push(a)
+		if !l.admit(a, now) {
+			off = append(off, a)
+		}
 	}
 	r.waiters.Seen(l.spare())
 	if len(starts) > 0 {
@@ -134,6 +141,7 @@ func (s *session) take(got []*broker.Delivery) {
 	for _, a := range canceled {
 		a.ctx.end(task.ErrCanceled)
 	}
+	r.tellPutOff(off)
 	alone := len(starts) == 1
 	clear(starts)
 	s.starts = starts

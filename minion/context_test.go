@@ -3,6 +3,8 @@ package minion_test
 import (
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -184,6 +186,21 @@ func TestSuccessInSpite(t *testing.T) {
 	})
 }
 
+// unset returns the names of the fields of an Info that are zero.
+func unset(info task.Info) (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[task.Info]()) {
+		if reflect.ValueOf(info).FieldByIndex(f.Index).IsZero() {
+			names = append(names, f.Name)
+		}
+	}
+	return names
+}
+
+// unsetAtFirst are the fields of an Info that are zero in the first attempt at a task. A field that only some tasks
+// have is not among them: the tests of the Info send a task that has it.
+var unsetAtFirst = []string{"Retried", "Recoveries"}
+
+// The context of a handler has the Info of its attempt.
 func TestInfo(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var got task.Info
@@ -212,6 +229,9 @@ func TestInfo(t *testing.T) {
 		if got.ID != fut.ID() || got.Name != "work" || got.Queue != "other" || got.Attempt != 1 || got.MaxRetries != 7 ||
 			got.Meta["a"] != "b" || got.Enqueued.IsZero() || got.Submitter == nil {
 			t.Errorf("info: %+v", got)
+		}
+		if unset := unset(got); !slices.Equal(unset, unsetAtFirst) {
+			t.Errorf("the handler finds no value of %v in its Info, want none of %v only: see attempt.about", unset, unsetAtFirst)
 		}
 		if value != "v" {
 			t.Errorf("the value of Run's context: %v", value)

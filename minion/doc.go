@@ -3,8 +3,8 @@
 // # The model
 //
 // A [Minion] takes tasks from queues of a broker and runs their registered handlers.
-// It runs as many handlers at the same time as it has slots. While a handler runs, the
-// minion owns its task by a lease. The lease covers the whole minion, and heartbeats
+// It runs as many handlers at the same time as it has slots; the handler of a heavy task
+// takes several of them, see [task.Slots]. While a handler runs, the minion owns its task by a lease. The lease covers the whole minion, and heartbeats
 // renew it. When the handler returns, the minion settles the task: the task has
 // succeeded, has failed for good, or is retried later. When a minion dies, its lease
 // ends, and its tasks start again on other minions, as the next attempt. That does not
@@ -24,6 +24,8 @@
 //   - [task.NoRetry] of an error: it fails at once.
 //   - [task.RetryAfter]: it is retried after the given time.
 //   - [task.Snooze]: it runs again after the given time, and no retry is used up.
+//   - [task.LimitReached]: the minion closes limits for all tasks that need them, and the
+//     task runs again when they are open. No retry is used up.
 //   - a panic, or runtime.Goexit: an error that wraps [task.ErrPanic], with its
 //     stack. The minion goes on.
 //
@@ -60,7 +62,8 @@
 // its wait is over the handler goes on at once. For a while more handlers than slots may
 // then run, and no further one starts until there are fewer again. Up to 10,000 handlers
 // of a minion can lend their slots at the same time; further ones keep their slots. A
-// handler that waits by an arbiter of its own keeps its slot, too.
+// handler that waits by an arbiter of its own keeps its slot, too. A heavy task lends all
+// its slots together.
 //
 // A call that a handler sends is stored at once. Its id is derived from the handler's
 // task, so a repeated attempt that sends the same call sends nothing new. An exception is

@@ -217,7 +217,7 @@ func TestDrainSettles(t *testing.T) {
 func TestBrokerClosed(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		var cause error
-		c := r.crew(2, func(ctx context.Context, a args) (int, error) {
+		c := r.crew(2, func(ctx context.Context, _ args) (int, error) {
 			err := obey(ctx)
 			cause = context.Cause(ctx)
 			return 0, err

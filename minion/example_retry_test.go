@@ -43,8 +43,7 @@ func ExampleRetry() {
 
 	fmt.Println(flaky.Call(ctx, arb, Number{3}))
 	_, err = flaky.Call(ctx, arb, Number{-1})
-	var remote *task.RemoteError
-	if errors.As(err, &remote) {
+	if remote, ok := errors.AsType[*task.RemoteError](err); ok {
 		fmt.Println(remote.Message, "after", remote.Attempts, "attempt")
 	}
 	_, err = flaky.With(task.Retries(1)).Call(ctx, arb, Number{9})

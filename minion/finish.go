@@ -23,7 +23,7 @@ import (
 func (r *run) finish(s *session, fatal error) error {
 	r.stopNow()
 	l := r.lock()
-	l.giveBack()
+	l.giveAllBack()
 	sessions := slices.Clone(r.sessions)
 	for _, open := range sessions {
 		l.dropStarting(open)

@@ -162,7 +162,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		<-ctx.Done()
 		return trace{}, fmt.Errorf("%w; cause: %w", ctx.Err(), context.Cause(ctx))
 	},
-	"eat": func(ctx context.Context, d deed) (trace, error) {
+	"eat": func(_ context.Context, d deed) (trace, error) {
 		var all [][]byte
 		for range d.N {
 			all = append(all, slices.Repeat([]byte{1}, 1<<20))
@@ -178,7 +178,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 	"long": func(_ context.Context, d deed) (trace, error) {
 		return trace{Text: strings.Repeat("x", d.N)}, nil
 	},
-	"breed": func(ctx context.Context, d deed) (trace, error) {
+	"breed": func(_ context.Context, d deed) (trace, error) {
 		cmd := exec.Command("sleep", "1000")
 		if err := cmd.Start(); err != nil {
 			return trace{}, err
@@ -201,7 +201,7 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		end, timed := ctx.Deadline()
 		left := time.Until(end)
 		return trace{Text: fmt.Sprint(ok, info.ID, info.Name, info.Queue, info.Attempt, info.Meta["k"],
-			timed && left > 50*time.Second && left <= time.Minute)}, nil
+			timed && left > 50*time.Second && left <= time.Minute, unset(info))}, nil
 	},
 	// left returns how many milliseconds it has.
 	"left": func(ctx context.Context, _ deed) (trace, error) {

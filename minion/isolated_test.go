@@ -50,9 +50,9 @@ func TestIsolatedResult(t *testing.T) {
 	if err != nil || tr.Text != "hello" || tr.N != 7 || tr.PID == os.Getpid() || tr.PID == 0 {
 		t.Errorf("result: %+v, %v", tr, err)
 	}
-	fut := y.send(deed{What: "info"}, task.Meta("k", "v"), task.Timeout(time.Minute))
+	fut := y.send(deed{What: "info"}, task.Meta("k", "v"), task.Timeout(time.Minute), task.Retries(2))
 	tr, err = y.result(fut)
-	if want := fmt.Sprint(true, fut.ID(), "isolated", "default", 1, "v", true); err != nil || tr.Text != want {
+	if want := fmt.Sprint(true, fut.ID(), "isolated", "default", 1, "v", true, unsetAtFirst); err != nil || tr.Text != want {
 		t.Errorf("%+v, %v, want %s", tr, err, want)
 	}
 	if n, err := plain.Call(t.Context(), y.arb, args{1}); n != 2 || err != nil {
@@ -132,7 +132,7 @@ func TestIsolatedRetry(t *testing.T) {
 	fut := y.send(deed{What: "spin", Text: "victim"})
 	for n, last := 0, 0; n < 2; {
 		pid := 0
-		for _, line := range strings.Split(y.logs.String(), "\n") {
+		for line := range strings.SplitSeq(y.logs.String(), "\n") {
 			if i := indexAfter(line, `msg="victim `); i > 0 {
 				_, _ = fmt.Sscanf(line[i:], "%d", &pid)
 			}

@@ -67,7 +67,7 @@ func (s *session) prove(parent context.Context) error {
 		l.renewal = s.trip
 		r.mu.Unlock()
 	}
-	short := &shortLease{lease: s.lease, answer: l.renewal, want: l.shortest(), err: err}
+	short := &shortLeaseError{lease: s.lease, answer: l.renewal, want: l.shortest(), err: err}
 	switch {
 	case parent.Err() != nil:
 		return parent.Err()
@@ -84,8 +84,8 @@ func (s *session) prove(parent context.Context) error {
 	return nil
 }
 
-// shortLease is the error of a lease that can't be kept.
-type shortLease struct {
+// shortLeaseError is the error of a lease that can't be kept.
+type shortLeaseError struct {
 	lease  time.Duration
 	answer time.Duration // how long the renewal took
 	want   time.Duration // the shortest lease that works
@@ -93,18 +93,18 @@ type shortLease struct {
 }
 
 // Error implements error.
-func (e *shortLease) Error() string {
+func (e *shortLeaseError) Error() string {
 	return fmt.Sprintf("a heartbeat was answered after %v, which is too late for a lease of %v; use a lease of %v or more",
 		e.answer.Round(time.Millisecond), e.lease, e.want)
 }
 
 // Unwrap returns the error of the heartbeat.
-func (e *shortLease) Unwrap() error { return e.err }
+func (e *shortLeaseError) Unwrap() error { return e.err }
 
 // tooShort reports whether err says that the lease can't be kept. If so it logs that,
 // once per run.
 func (r *run) tooShort(err error) bool {
-	var short *shortLease
+	var short *shortLeaseError
 	if !errors.As(err, &short) {
 		return false
 	}

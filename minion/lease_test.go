@@ -3,6 +3,7 @@ package minion_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,10 +24,8 @@ func (o *out) hooks(ops ...faulty.Op) faulty.Hooks {
 		if !o.down.Load() {
 			return nil
 		}
-		for _, other := range ops {
-			if op == other {
-				return faulty.ErrUnavailable
-			}
+		if slices.Contains(ops, op) {
+			return faulty.ErrUnavailable
 		}
 		return nil
 	}}

@@ -13,6 +13,9 @@ func (r *run) lend(a *attempt) {
 	defer l.unlock()
 	r.trial.acquit(a) // the awaited task may be a suspect itself
 	if r.slots.lend(&a.slot) {
+		if a.entry == inside {
+			l.leave(a)
+		}
 		l.wake()
 		l.changed()
 	}
@@ -24,6 +27,9 @@ func (r *run) reclaim(a *attempt) {
 	defer l.unlock()
 	if !r.slots.reclaim(&a.slot) {
 		return
+	}
+	if a.entry == inside {
+		r.ceilings.add(a, 1)
 	}
 	l.weigh()
 	r.waiters.Seen(l.spare())

@@ -91,7 +91,7 @@ func TestVacantAfterReclaim(t *testing.T) {
 // tasks get the slots.
 func TestSlotsOfRefusedReservation(t *testing.T) {
 	for _, again := range []int{5, 1} {
-		bubble(t, func(t *testing.T, r *rig) {
+		bubble(t, func(_ *testing.T, r *rig) {
 			var running atomic.Int32
 			r.crew(5, hour(&running))
 			settled()

@@ -79,7 +79,7 @@ func TestLoadCostsFewHeartbeats(t *testing.T) {
 
 // A load that could not be reported is reported with the next heartbeat that succeeds.
 func TestLoadIsToldAfterAnOutage(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		end := make(chan struct{})
 		r.crew(3, func(context.Context, args) (int, error) { <-end; return 0, nil })
 		defer close(end)
@@ -132,7 +132,7 @@ func TestLoadOfLentSlots(t *testing.T) {
 
 // A slot that is reserved for a squad is not available.
 func TestLoadOfReservedSlots(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		r.crew(3, nothing)
 		synctest.Wait()
 		c := r.captain()

@@ -50,7 +50,7 @@ func (l logger) failed(level slog.Level, msg string, d *broker.Delivery, err err
 		level = max(level, slog.LevelWarn)
 	}
 	if l.discreet {
-		l.task(level, msg, d, append(args, "error", fmt.Sprintf("hidden, a %s", typeOf(err)))...)
+		l.task(level, msg, d, append(args, "error", "hidden, a "+typeOf(err))...)
 		return
 	}
 	args = append(args, "error", err)

@@ -2,6 +2,7 @@ package minion
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -46,8 +47,8 @@ func chain(use []Middleware) Handler {
 		}
 		return a.handleWrapped(ctx)
 	}
-	for i := len(use) - 1; i >= 0; i-- {
-		h = use[i](h)
+	for _, u := range slices.Backward(use) {
+		h = u(h)
 	}
 	return h
 }

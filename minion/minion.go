@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -34,7 +35,7 @@ type Minion struct {
 }
 
 // MaxSlots is the largest number of slots of a minion.
-const MaxSlots = 1_000_000
+const MaxSlots = broker.MaxSlots
 
 type phase uint8
 
@@ -64,6 +65,11 @@ func New(b broker.Broker, opts ...Option) (*Minion, error) {
 	if cfg.err != nil {
 		return nil, fmt.Errorf("minion: %w", cfg.err)
 	}
+	if len(cfg.limits) > 0 {
+		if _, err := broker.LanesOf(b, "minion.Limits"); err != nil {
+			return nil, fmt.Errorf("minion: %w", err)
+		}
+	}
 	m := &Minion{b: b, cfg: cfg, handlers: make(map[string]*handler), ended: make(chan struct{})}
 	m.starter, _ = b.(broker.Starter)
 	m.halt, m.haltNow = context.WithCancel(context.Background())
@@ -88,9 +94,7 @@ func (m *Minion) Register(handlers ...task.Registration) error {
 		}
 		added[reg.Name] = &handler{Registration: reg, run: chain(m.cfg.use)}
 	}
-	for name, h := range added {
-		m.handlers[name] = h
-	}
+	maps.Copy(m.handlers, added)
 	return nil
 }
 
@@ -119,9 +123,9 @@ func checkRegistration(reg *task.Registration, taken bool) error {
 //
 // Run returns an error that wraps [task.ErrClosed] if the broker was closed, or if Stop
 // was called before Run. It returns an error that wraps [task.ErrInvalid] at once if slots
-// is not 1 to [MaxSlots], no handler is registered, tasks are [Isolated] and [Child] was
-// not called, an option about isolated tasks has no effect, the broker refuses the minion
-// for good, or Run was called before.
+// is not 1 to [MaxSlots], no handler is registered, [AtMost] names a task that is not
+// registered, tasks are [Isolated] and [Child] was not called, an option about isolated tasks
+// has no effect, the broker refuses the minion for good, or Run was called before.
 //
 // The contexts of the handlers have the values of ctx.
 func (m *Minion) Run(ctx context.Context, slots int) error {
@@ -164,7 +168,7 @@ func (m *Minion) serve(ctx context.Context, slots int) error {
 		m.mu.Unlock()
 		close(m.ended)
 	}()
-	return newRun(m, ctx, slots).serve()
+	return newRun(ctx, m, slots).serve()
 }
 
 func (m *Minion) begin(slots int) error {
@@ -179,6 +183,11 @@ func (m *Minion) begin(slots int) error {
 		return fmt.Errorf("%w: no task is registered", broker.ErrInvalid)
 	case m.halt.Err() != nil:
 		return errStopped
+	}
+	for name := range m.cfg.atMost {
+		if m.handlers[name] == nil {
+			return fmt.Errorf("%w option: AtMost: task %s is not registered; register its handler, or leave the option out", broker.ErrInvalid, name)
+		}
 	}
 	if err := m.isolate(); err != nil {
 		return err

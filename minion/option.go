@@ -24,7 +24,8 @@ const (
 )
 
 // Option changes a minion; see [New]. If an option is given twice, the later one counts,
-// except for [Codecs], [Isolated] and [Use], which add up. New returns an error for an
+// except for [Codecs], [Isolated], [Limits] and [Use], which add up, and [AtMost] and
+// [AtMostFrom], which do so for different names. New returns an error for an
 // invalid option; it wraps [task.ErrInvalid], and names the option, its value and the
 // remedy.
 type Option interface {
@@ -35,6 +36,8 @@ type config struct {
 	queues    []string
 	weights   []int // the weights of queues; nil if their order is strict
 	retries   int
+	atMost    map[string]int // ceilings by name of a task
+	fromQueue map[string]int // ceilings by queue
 	backoff   task.Backoff
 	drain     time.Duration
 	deaths    int
@@ -43,6 +46,7 @@ type config struct {
 	codec     codec.Codec
 	codecs    []codec.Codec
 	use       []Middleware
+	limits    []queueLimits
 	isolation isolation
 	err       error // the first invalid option
 }
@@ -72,6 +76,8 @@ func configure(opts []Option) config {
 	if cfg.log == nil {
 		cfg.log = slog.Default()
 	}
+	cfg.checkLimits()
+	cfg.checkCeilings()
 	return cfg
 }
 
@@ -221,11 +227,13 @@ func ParkFor(d time.Duration) Option {
 //
 //   - debug: a task succeeded, was snoozed, or was given back because the minion
 //     stops ("task given back"); the minion started or stopped;
-//   - info: a task was canceled or expired; the broker is back;
+//   - info: a task was canceled or expired; a limit was closed for a handler that
+//     has returned [task.LimitReached]; the broker is back;
 //   - warn: a task failed and is retried; a task was parked, the first with its
-//     need (the others are debug); a lease was lost; a result was dropped; the
-//     broker can't be reached;
-//   - error: a task failed for good.
+//     need (the others are debug); a lease was lost; a result was dropped; a
+//     limit could not be closed; the broker can't be reached;
+//   - error: a task failed for good; a limit that [Limits] declares is stored
+//     with another definition.
 //
 // The default is [slog.Default].
 func Logger(l *slog.Logger) Option {

@@ -20,7 +20,9 @@ func TestOptionsHaveTests(t *testing.T) {
 	err := optionlist.Check(".", map[string]string{
 		"Queue": "TestStrictQueues", "Queues": "TestStrictQueues", "Weighted": "TestWeightedQueues",
 		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied", "ParkFor": "TestParkFor",
+		"AtMost": "TestAtMost", "AtMostFrom": "TestAtMostFromKeepsTheOrder",
 		"Logger": "TestPanicIsLogged", "Codec": "TestTaskInTask", "Codecs": "TestUnknownCodec", "Use": "TestMiddleware",
+		"Limits":   "TestDeclaredLimits",
 		"Isolated": "TestIsolatedAll", "MemoryLimit": "TestIsolatedMemory", "KillGrace": "TestIsolatedKill", "ChildTasks": "TestIsolatedReuse",
 	})
 	if err != nil {

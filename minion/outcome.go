@@ -84,7 +84,8 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 	var snooze *task.SnoozeError
 	var after *task.RetryAfterError
 	var final *task.NoRetryError
-	explicit := errors.As(err, &snooze) || errors.As(err, &after) || errors.As(err, &final)
+	until, reached := a.limitReached(err)
+	explicit := reached || errors.As(err, &snooze) || errors.As(err, &after) || errors.As(err, &final)
 
 	switch cause := context.Cause(a.limits()); {
 	case cause == nil:
@@ -104,6 +105,9 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")
 	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
 		err = &failure.TimeoutError{After: a.timeout(), Err: err}
+	}
+	if reached {
+		return a.snooze(st, time.Until(until))
 	}
 	if snooze != nil {
 		return a.snooze(st, snooze.After)

@@ -125,13 +125,13 @@ func TestParkedForADay(t *testing.T) {
 }
 
 func TestParkFor(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, nil }, minion.ParkFor(time.Minute))
 		began := time.Now()
 		r.fails(r.sendFresh(1)[0], task.ErrUnknownTask)
 		r.near("the end", time.Since(began), time.Minute)
 	})
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		r.crew(1, func(context.Context, args) (int, error) { return 0, nil }, minion.ParkFor(0))
 		began := time.Now()
 		r.fails(r.sendFresh(1)[0], task.ErrUnknownTask, "knows work")

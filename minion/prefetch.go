@@ -1,6 +1,7 @@
 package minion
 
 import (
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -25,6 +26,7 @@ const (
 type prefetchQueue struct {
 	waits []*attempt // a queue whose first attempt is at head
 	head  int
+	slots int         // how many slots the attempts take
 	timer *time.Timer // runs giveBackOld when the first attempt may have waited too long; nil until it is first needed
 	armed bool        // the timer is running
 
@@ -44,7 +46,29 @@ func (q *prefetchQueue) patience() time.Duration { return patience * q.reach() }
 // requested updates the average duration of requests.
 func (q *prefetchQueue) requested(d time.Duration) { q.trip += (min(d, farthest) - q.trip) / 4 }
 
-func (q *prefetchQueue) push(a *attempt) { q.waits = append(q.waits, a) }
+func (q *prefetchQueue) push(a *attempt) {
+	q.waits = append(q.waits, a)
+	q.slots += int(a.slot.n)
+}
+
+// pushFront returns the attempt that pop has just returned.
+func (q *prefetchQueue) pushFront(a *attempt) {
+	if q.head > 0 {
+		q.head--
+		q.waits[q.head] = a
+	} else {
+		q.waits = slices.Insert(q.waits, 0, a)
+	}
+	q.slots += int(a.slot.n)
+}
+
+// first returns the attempt that has waited longest, or nil if there is none.
+func (q *prefetchQueue) first() *attempt {
+	if q.head == len(q.waits) {
+		return nil
+	}
+	return q.waits[q.head]
+}
 
 func (q *prefetchQueue) len() int { return len(q.waits) - q.head }
 
@@ -56,6 +80,7 @@ func (q *prefetchQueue) pop() *attempt {
 	a := q.waits[q.head]
 	q.waits[q.head] = nil
 	q.head++
+	q.slots -= int(a.slot.n)
 	switch {
 	case q.head == len(q.waits):
 		q.waits, q.head = q.waits[:0], 0
@@ -92,23 +117,33 @@ func (q *prefetchQueue) measure(now time.Time) {
 }
 
 // room returns how many tasks may be dequeued now.
-func (r locked) room() int { return r.slots.room(r.prefetched.len(), r.prefetched.pace) }
+func (r locked) room() int {
+	if r.offers.pending || r.gathering() || r.closed() {
+		return 0
+	}
+	return r.slots.room(r.prefetched.slots, r.prefetched.pace)
+}
 
 // spare returns how many slots are free and not meant for anything yet.
-func (r locked) spare() int { return r.slots.spare(r.prefetched.len()) }
+func (r locked) spare() int { return r.slots.spare(r.prefetched.slots) }
 
-// watchPrefetched starts the timer that gives prefetched attempts back if they wait for too
-// long.
+// watchPrefetched starts the timer that returns prefetched attempts to their queues if they
+// wait for too long.
 func (r locked) watchPrefetched() {
 	q := &r.prefetched
-	if q.armed || r.slots.used()+q.len() <= r.slots.total {
-		return // each attempt has a slot, and starts at once
+	if q.armed || r.slots.used()+q.slots <= r.slots.total {
+		return // each attempt has its slots, and starts at once
 	}
+	q.arm(r.giveBackOld, q.patience())
+}
+
+// arm starts the timer, which runs f.
+func (q *prefetchQueue) arm(f func(), in time.Duration) {
 	q.armed = true
 	if q.timer == nil {
-		q.timer = time.AfterFunc(q.patience(), r.giveBackOld)
+		q.timer = time.AfterFunc(in, f)
 	} else {
-		q.timer.Reset(q.patience())
+		q.timer.Reset(in)
 	}
 }
 
@@ -118,24 +153,43 @@ func (r *run) giveBackOld() {
 	defer l.unlock()
 	q := &r.prefetched
 	q.armed = false
-	if q.len() == 0 {
+	first := q.first()
+	if first == nil {
 		return
 	}
-	first := q.waits[q.head]
-	left := q.patience() - (time.Since(first.received) - first.asked)
-	if left > 0 || r.slots.free() > 0 { // an attempt with a free slot is about to start
-		q.armed = true
-		q.timer.Reset(max(left, brief))
-		return
+	now := time.Now()
+	left := q.patience() - first.waited(now)
+	switch {
+	case l.gathering():
+		left = l.watchGathering(now)
+	case left <= 0 && !r.slots.fits(&first.slot): // otherwise it is about to start
+		l.giveBack() // all of them: the rest would otherwise run after tasks that were behind it in the queue
 	}
-	l.giveBack() // all of them: the rest would otherwise run after tasks that were behind it in the queue
+	if q.len() > 0 {
+		q.arm(r.giveBackOld, max(left, brief))
+	}
 }
 
 // giveBack returns the prefetched attempts to their queues. If their lease is lost, it
 // only drops them.
 func (r locked) giveBack() {
-	for a := r.prefetched.pop(); a != nil; a = r.prefetched.pop() {
-		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
+	for range r.prefetched.len() { // others that have waited for a limit may join meanwhile
+		r.giveBackOne(r.prefetched.pop())
 	}
 	r.changed()
 }
+
+// giveAllBack is giveBack for all attempts that have not started.
+func (r locked) giveAllBack() {
+	r.giveBackWaiting()
+	r.giveBack()
+}
+
+// giveBackOne returns an attempt that has not started to its queue. If its lease is lost, it
+// only drops the attempt.
+func (r locked) giveBackOne(a *attempt) {
+	r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
+}
+
+// waited returns how long the attempt has waited for its start in the minion.
+func (a *attempt) waited(now time.Time) time.Duration { return now.Sub(a.received) - a.asked }

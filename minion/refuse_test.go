@@ -129,7 +129,7 @@ func TestResultTooLarge(t *testing.T) {
 
 // The broker refuses a result that the minion has accepted.
 func TestResultRefused(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		r.b.Set(refuseResults())
 		r.crew(1, func(context.Context, args) (int, error) { return 5, nil })
 		r.fails(r.send(1), task.ErrBadResult, "limit")

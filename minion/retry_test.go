@@ -146,7 +146,7 @@ func TestNoRetry(t *testing.T) {
 }
 
 func TestRetryAfter(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		n := 0
 		r.crew(1, func(context.Context, args) (int, error) {
 			if n++; n == 1 {
@@ -212,7 +212,7 @@ func TestSnoozePastDeadline(t *testing.T) {
 
 // The error of another task does not say that this task's arguments are bad.
 func TestErrorOfAnotherTask(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		other := &task.RemoteError{}
 		r.crew(1, func(context.Context, args) (int, error) {
 			return 0, fmt.Errorf("%w: %w", task.ErrBadArguments, other)

@@ -49,6 +49,7 @@ type run struct {
 	out         outage
 	own         ownDelay
 	parked      parkedNeeds
+	heavy       sync.Map // names of tasks that take more slots than there are, and were logged
 	waiters     squad.Waiters
 	trial       trial
 	pick        picker
@@ -75,8 +76,11 @@ type run struct {
 
 	// Slots, and the attempts that wait for them.
 	slots      slots
-	prefetched prefetchQueue // attempts that wait for a worker or a slot
-	starting   []*attempt    // members of squads that may start; each has a reserved slot
+	prefetched prefetchQueue // attempts that wait for a worker or for their slots
+	starting   []*attempt    // members of squads that may start; their slots are reserved
+	offers     offers
+	ceilings   *ceilings // nil if there are none
+	putOffs    putOffs
 	gauge      gauge
 
 	// Workers.
@@ -96,7 +100,7 @@ type run struct {
 	whenDrained chan struct{}                 // closed when drained is true; nil if waitDrained does not wait
 }
 
-func newRun(m *Minion, ctx context.Context, n int) *run {
+func newRun(ctx context.Context, m *Minion, n int) *run {
 	r := &run{
 		m: m, log: logger{m.cfg.log, codec.AnyHides(m.cfg.allCodecs(), codec.Logs)}, slots: slots{total: n},
 		codecs:     m.cfg.allCodecs(),
@@ -110,6 +114,7 @@ func newRun(m *Minion, ctx context.Context, n int) *run {
 		freed:      make(chan struct{}, 1),
 		prefetched: prefetchQueue{usual: memory * brief}, // assume longer attempts until many short ones have ended
 	}
+	r.ceilings = newCeilings(&m.cfg)
 	r.out.log, r.out.own = r.log, &r.own
 	r.pool = newPool(m, r.log, n)
 	r.suspectPool = newSuspectPool(m, r.log, n)
@@ -125,6 +130,9 @@ func (r *run) serve() error {
 	defer unhook()
 	defer r.stopNow()
 	r.log.debug("minion started", "queues", r.m.cfg.queues, "slots", r.slots.total)
+	if err := r.declareLimits(); err != nil { // before the first task is taken
+		return r.finish(nil, err)
+	}
 	for {
 		s, err := r.open()
 		if s == nil {
@@ -142,16 +150,24 @@ func (r *run) serve() error {
 func (r *run) free(ctx context.Context) int {
 	for {
 		l := r.lock()
-		r.prefetched.measure(time.Now())
+		now := time.Now()
+		r.prefetched.measure(now)
 		n := l.room()
+		var again <-chan time.Time
 		if n > 0 && r.unsettled < r.bound {
-			l.unlock()
-			return min(n, broker.MaxBatch)
+			wait := r.putOffs.wait(now, n)
+			if wait == 0 {
+				n = min(n, r.putOffs.allowed(now))
+				l.unlock()
+				return n
+			}
+			again = time.After(wait)
 		}
 		r.waiting = true
 		l.unlock()
 		select {
 		case <-r.freed:
+		case <-again: // too many tasks were put off
 		case <-ctx.Done():
 			return 0
 		}
@@ -190,7 +206,7 @@ func (r locked) changed() {
 }
 
 // drained reports whether no handler runs and nothing is left to settle.
-func (r locked) drained() bool { return r.slots.handlers() == 0 && r.unsettled == 0 }
+func (r locked) drained() bool { return r.slots.idle() && r.unsettled == 0 }
 
 // waitDrained waits until drained, for at most d or until ctx ends. It reports whether that
 // state was reached.

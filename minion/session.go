@@ -161,7 +161,7 @@ func (s *session) lose(why error) {
 		return
 	}
 	s.lost, s.why = true, why
-	l.giveBack()
+	l.giveAllBack()
 	l.dropStarting(s)
 	l.unlock()
 	s.squads.GiveUp()

@@ -119,7 +119,7 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 			s.settled(n - len(batch))
 			s.requested(took)
 			if s.keepStuck(batch, pause) {
-				return
+				return unread
 			}
 		case errors.Is(err, broker.ErrClosed) || errors.Is(err, broker.ErrLeaseLost):
 			s.lose(err)

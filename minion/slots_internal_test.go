@@ -7,30 +7,39 @@ import (
 )
 
 // slotModel is an independent account of the slots of a minion: it lists the handlers, the
-// reservations and the undecided members one by one.
+// reservations, the undecided members and the queued attempts one by one, each with its slots.
 type slotModel struct {
 	*testing.T
 	rng       *rand.Rand
 	slots     slots
 	handlers  []*modelHandler
 	reserved  []int // the sizes of the reservations
-	undecided int
-	queued    int // attempts in the prefetch queue
+	undecided []*slotUse
+	queue     []*slotUse // the attempts in the prefetch queue
 }
 
 // modelHandler is a handler that has started.
 type modelHandler struct {
-	use       slotUse
+	use       *slotUse
 	waits     int
 	lent      bool
-	reclaimed bool // it has taken back a lent slot
+	reclaimed bool // it has taken back lent slots
 }
 
-// count returns how many handlers satisfy f.
-func (m *slotModel) count(f func(h *modelHandler) bool) (n int) {
+// attempt returns an attempt, which often is heavy.
+func (m *slotModel) attempt() *slotUse {
+	n := 1
+	if m.rng.IntN(3) == 0 {
+		n += m.rng.IntN(m.slots.total)
+	}
+	return &slotUse{n: int32(n)}
+}
+
+// sum returns how many slots the handlers that satisfy f take.
+func (m *slotModel) sum(f func(h *modelHandler) bool) (n int) {
 	for _, h := range m.handlers {
 		if f(h) {
-			n++
+			n += int(h.use.n)
 		}
 	}
 	return n
@@ -38,9 +47,17 @@ func (m *slotModel) count(f func(h *modelHandler) bool) (n int) {
 
 // used returns how many slots are busy or reserved.
 func (m *slotModel) used() int {
-	n := m.count(func(h *modelHandler) bool { return !h.lent })
+	n := m.sum(func(h *modelHandler) bool { return !h.lent })
 	for _, r := range m.reserved {
 		n += r
+	}
+	return n
+}
+
+// all returns how many slots the attempts take.
+func all(list []*slotUse) (n int) {
+	for _, u := range list {
+		n += int(u.n)
 	}
 	return n
 }
@@ -48,32 +65,40 @@ func (m *slotModel) used() int {
 // step does one random operation, and checks its answer.
 func (m *slotModel) step() {
 	total, used := m.slots.total, m.used()
+	queued, undecided := all(m.queue), all(m.undecided)
 	pick := func() *modelHandler { return m.handlers[m.rng.IntN(len(m.handlers))] }
 	switch op := m.rng.IntN(9); {
 	case op == 0:
-		m.queued += m.rng.IntN(3)
+		for range m.rng.IntN(3) {
+			m.queue = append(m.queue, m.attempt())
+		}
 	case op == 1: // a worker takes an attempt of the queue
-		if m.queued == 0 {
+		if len(m.queue) == 0 {
 			return
 		}
-		if got := m.slots.take(); got != (used < total) {
-			m.Errorf("take reports %t with %d of %d slots used", got, used, total)
+		u := m.queue[0]
+		fits := used+int(u.n) <= total
+		if m.slots.fits(u) != fits {
+			m.Errorf("fits reports %t for %d slots with %d of %d used", !fits, u.n, used, total)
+		}
+		if got := m.slots.take(u); got != fits {
+			m.Errorf("take reports %t for %d slots with %d of %d used", got, u.n, used, total)
 		} else if got {
-			m.queued--
-			m.handlers = append(m.handlers, &modelHandler{})
+			m.queue = m.queue[1:]
+			m.handlers = append(m.handlers, &modelHandler{use: u})
 		}
 	case op == 2 && len(m.handlers) > 0: // a handler returns, perhaps while it waits
 		h := pick()
-		m.slots.end(&h.use)
+		m.slots.end(h.use)
 		m.handlers = slices.DeleteFunc(m.handlers, func(other *modelHandler) bool { return other == h })
-		if m.slots.lend(&h.use) || m.slots.reclaim(&h.use) {
-			m.Error("a handler that has returned lends or reclaims a slot")
+		if m.slots.lend(h.use) || m.slots.reclaim(h.use) {
+			m.Error("a handler that has returned lends or reclaims slots")
 		}
 	case op == 3 && len(m.handlers) > 0: // one of its goroutines begins to wait
 		h := pick()
 		h.waits++
 		first := h.waits == 1
-		if got := m.slots.lend(&h.use); got != first {
+		if got := m.slots.lend(h.use); got != first {
 			m.Errorf("lend reports %t for wait %d", got, h.waits)
 		}
 		h.lent = h.lent || first
@@ -85,7 +110,7 @@ func (m *slotModel) step() {
 		}
 		h.waits--
 		last := h.waits == 0
-		if got := m.slots.reclaim(&h.use); got != last {
+		if got := m.slots.reclaim(h.use); got != last {
 			m.Errorf("reclaim reports %t with %d waits left", got, h.waits)
 		}
 		if last {
@@ -93,55 +118,69 @@ func (m *slotModel) step() {
 		}
 	case op == 5: // a squad asks for slots
 		n := 1 + m.rng.IntN(total)
-		fits := n <= total-used-m.undecided-m.queued
-		if got := m.slots.reserve(n, m.queued); got != fits {
-			m.Errorf("reserve(%d) reports %t with %d of %d slots used, %d undecided, %d queued", n, got, used, total, m.undecided, m.queued)
+		fits := n <= total-used-undecided-queued
+		if got := m.slots.reserve(n, queued); got != fits {
+			m.Errorf("reserve(%d) reports %t with %d of %d slots used, %d undecided, %d queued", n, got, used, total, undecided, queued)
 		} else if got {
 			m.reserved = append(m.reserved, n)
 		}
 	case op == 6 && len(m.reserved) > 0: // some of its members start, the others do not come
 		i := m.rng.IntN(len(m.reserved))
-		start := m.rng.IntN(m.reserved[i] + 1)
-		m.slots.unreserve(m.reserved[i] - start)
-		for range start {
-			m.slots.takeReserved()
-			m.handlers = append(m.handlers, &modelHandler{})
+		var members []*slotUse
+		for left := m.reserved[i]; left > 0 && m.rng.IntN(4) > 0; {
+			u := &slotUse{n: int32(1 + m.rng.IntN(left))}
+			left -= int(u.n)
+			members = append(members, u)
+		}
+		m.slots.unreserve(m.reserved[i] - all(members))
+		for _, u := range members {
+			m.slots.takeReserved(u)
+			m.handlers = append(m.handlers, &modelHandler{use: u})
 		}
 		m.reserved = slices.Delete(m.reserved, i, i+1)
 	case op == 7: // a member without a reservation comes
-		m.slots.await()
-		m.undecided++
-	case op == 8 && m.undecided > 0: // and is decided on
-		m.slots.decided(1)
-		m.undecided--
-		m.queued += m.rng.IntN(2)
+		u := m.attempt()
+		m.slots.await(u)
+		m.undecided = append(m.undecided, u)
+	case op == 8 && len(m.undecided) > 0: // and is decided on
+		u := m.undecided[0]
+		m.slots.decided(u)
+		m.undecided = m.undecided[1:]
+		if m.rng.IntN(2) == 0 {
+			m.queue = append(m.queue, u)
+		}
 	}
 }
 
 // check compares the slots with the model, and checks the invariant.
 func (m *slotModel) check() {
 	s := &m.slots
-	used := m.used()
-	lent := m.count(func(h *modelHandler) bool { return h.lent })
-	if s.used() != used || s.lent != lent || s.handlers() != len(m.handlers) || s.undecided != m.undecided {
-		m.Fatalf("%+v, want %d used, %d lent, %d handlers, %d undecided", *s, used, lent, len(m.handlers), m.undecided)
+	used, queued, undecided := m.used(), all(m.queue), all(m.undecided)
+	lent := 0
+	for _, h := range m.handlers {
+		if h.lent {
+			lent++
+		}
+	}
+	if s.used() != used || s.lent != lent || s.idle() != (len(m.handlers) == 0) || s.undecided != undecided {
+		m.Fatalf("%+v, want %d used, %d lent, %d undecided, idle %t", *s, used, lent, undecided, len(m.handlers) == 0)
 	}
 	if s.busy < 0 || s.lent < 0 || s.reserved < 0 || s.undecided < 0 {
 		m.Fatalf("%+v has a negative count", *s)
 	}
-	reclaimed := m.count(func(h *modelHandler) bool { return h.reclaimed })
+	reclaimed := m.sum(func(h *modelHandler) bool { return h.reclaimed })
 	if s.used() > s.total+reclaimed {
 		m.Fatalf("%d slots are used, more than %d and the %d that were reclaimed", s.used(), s.total, reclaimed)
 	}
-	claimed := used + m.undecided + m.queued
-	if got, want := s.spare(m.queued), max(s.total-claimed, 0); got != want {
+	claimed := used + undecided + queued
+	if got, want := s.spare(queued), max(s.total-claimed, 0); got != want {
 		m.Fatalf("%d slots are spare, want %d", got, want)
 	}
 	if got := s.load(); got > s.total {
 		m.Fatalf("the load of %d slots is %d", s.total, got)
 	}
 	for _, pace := range []int{0, 1, 10} {
-		if room := s.room(m.queued, pace); room < 0 || room > 0 && claimed+room > s.total+pace {
+		if room := s.room(queued, pace); room < 0 || room > 0 && claimed+room > s.total+pace {
 			m.Fatalf("room for %d tasks with %d claims on %d slots and a pace of %d", room, claimed, s.total, pace)
 		}
 	}
@@ -163,10 +202,10 @@ func TestSlots(t *testing.T) {
 	}
 }
 
-// A handler beyond maxLent keeps its slot while it waits, and gets no second one after it.
+// A handler beyond maxLent keeps its slots while it waits, and gets no further ones after it.
 func TestSlotsLentAreBounded(t *testing.T) {
 	s := slots{total: 1, busy: 1, lent: maxLent}
-	var u slotUse
+	u := slotUse{n: 1}
 	if s.lend(&u) || s.busy != 1 {
 		t.Errorf("a slot was lent beyond the limit: %+v", s)
 	}

@@ -86,7 +86,7 @@ func (q *squadMinion) Slots() (total, free, reserved int) {
 	if l.leaving((*session)(q)) {
 		return 0, 0, 0
 	}
-	return r.slots.total, l.spare(), r.slots.reserved - len(r.starting)
+	return r.slots.total, l.spare(), r.slots.reserved - slotsOf(r.starting)
 }
 
 // Reserve implements [squad.Minion].
@@ -95,7 +95,7 @@ func (q *squadMinion) Reserve(n, instead int) bool {
 	l := r.lock()
 	defer l.unlock()
 	r.slots.unreserve(instead)
-	ok := n > 0 && !l.leaving((*session)(q)) && r.slots.reserve(n, r.prefetched.len())
+	ok := n > 0 && !l.leaving((*session)(q)) && r.slots.reserve(n, r.prefetched.slots)
 	if ok {
 		l.weigh()
 		r.waiters.Seen(l.spare())
@@ -111,26 +111,31 @@ func (q *squadMinion) Reserve(n, instead int) bool {
 }
 
 // Hold implements [squad.Minion].
-func (q *squadMinion) Hold(a *attempt, reserved bool) bool {
+func (q *squadMinion) Hold(a *attempt, reserved int) (held, unfit bool) {
 	s, r := (*session)(q), q.r
 	l := r.lock()
 	defer l.unlock()
 	switch {
 	case s.lost || s.sealed || s.running.find(a.d.ID) != nil: // the last: it has come by a dequeue and by an assignment
-		return false
+		return false, false
 	case l.leaving(s):
 		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
-		return false
+		return false, false
+	case reserved > 0 && !l.join(a):
+		l.add(s, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
+		return false, true
 	}
 	if _, ok := s.early[a.d.ID]; ok {
 		a.ctx.end(task.ErrCanceled)
 	}
 	s.running.add(a)
-	if !reserved {
-		r.slots.await()
+	if reserved > 0 {
+		a.slot.n = min(a.slot.n, int32(reserved))
+	} else {
+		r.slots.await(&a.slot)
 		r.waiters.Seen(l.spare())
 	}
-	return true
+	return true, false
 }
 
 // Start implements [squad.Minion].
@@ -142,14 +147,15 @@ func (q *squadMinion) Start(members []*attempt, reserved int) {
 	case l.leaving(s):
 		l.giveMembersBack(members, reserved)
 	case reserved == 0:
-		r.slots.decided(len(members))
+		now := time.Now()
 		for _, a := range members {
-			a.asked = time.Since(a.received)
-			r.prefetched.push(a)
+			r.slots.decided(&a.slot)
+			a.asked = now.Sub(a.received)
+			l.admit(a, now)
 		}
 		l.watchPrefetched()
 	default:
-		r.slots.unreserve(reserved - len(members)) // members that have not come
+		r.slots.unreserve(reserved - slotsOf(members)) // some members have not come, or take fewer slots
 		for _, a := range members {
 			a.together = true
 		}
@@ -170,7 +176,7 @@ func (q *squadMinion) Cancel(members []*attempt, reserved int) {
 			Minion: s.id, Enqueued: a.d.Enqueued, Finished: time.Now(),
 		}})
 	}
-	l.freeMembers(len(members), reserved)
+	l.freeMembers(members, reserved)
 	l.wake()
 	l.changed()
 }
@@ -194,20 +200,30 @@ func (q *squadMinion) Asked(err error) {
 
 // giveMembersBack returns members to their queues and frees their slots.
 func (r locked) giveMembersBack(members []*attempt, reserved int) {
-	r.freeMembers(len(members), reserved)
+	r.freeMembers(members, reserved)
 	for _, a := range members {
 		r.discard(a, &broker.Settlement{Delivery: a.d, Verb: broker.VerbGiveBack, Unstarted: true})
 	}
 }
 
 // freeMembers frees the slots that are reserved for members or, without any, ends the
-// claim of n members.
-func (r locked) freeMembers(n, reserved int) {
+// claims of the members.
+func (r locked) freeMembers(members []*attempt, reserved int) {
 	if reserved > 0 {
 		r.slots.unreserve(reserved)
-	} else {
-		r.slots.decided(n)
+		return
 	}
+	for _, a := range members {
+		r.slots.decided(&a.slot)
+	}
+}
+
+// slotsOf returns how many slots attempts take.
+func slotsOf(list []*attempt) (n int) {
+	for _, a := range list {
+		n += int(a.slot.n)
+	}
+	return n
 }
 
 // dropStarting gives back the members of a session that may start and have not yet.
@@ -223,7 +239,7 @@ func (r locked) dropStarting(s *session) {
 	}
 	clear(r.starting[len(rest):])
 	r.starting = rest
-	r.giveMembersBack(members, len(members))
+	r.giveMembersBack(members, slotsOf(members))
 	r.changed()
 }
 
@@ -232,6 +248,7 @@ func (r locked) dropStarting(s *session) {
 func (r locked) discard(a *attempt, st *broker.Settlement) {
 	s := a.s
 	s.running.remove(a)
+	r.depart(a)
 	if !s.lost && !s.sealed {
 		r.add(s, st)
 	}

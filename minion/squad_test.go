@@ -130,7 +130,7 @@ func (c *captain) running(running *atomic.Int32, want int32) {
 
 // Slots stay reserved for the time that was asked for, and ordinary tasks do not get them.
 func TestSlotsAreReserved(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		var running atomic.Int32
 		r.crew(5, hour(&running))
 		settled()
@@ -158,7 +158,7 @@ func TestSlotsAreReserved(t *testing.T) {
 
 // A reservation can be given up, or replaced by one of another size.
 func TestReservationsAreReplaced(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(_ *testing.T, r *rig) {
 		var running atomic.Int32
 		r.crew(5, hour(&running))
 		settled()

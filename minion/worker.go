@@ -14,7 +14,10 @@ import (
 
 // wake wakes a worker, or starts one, if an attempt can start.
 func (r locked) wake() {
-	if r.waking || len(r.starting) == 0 && (r.slots.free() == 0 || r.prefetched.len() == 0) {
+	if r.waking {
+		return
+	}
+	if first := r.prefetched.first(); len(r.starting) == 0 && (first == nil || !r.slots.fits(&first.slot)) {
 		return
 	}
 	r.waking = true
@@ -42,16 +45,16 @@ func (r *run) woken() *attempt {
 	return a
 }
 
-// next returns an attempt that can start and gives it a slot, or nil if there is none.
+// next returns an attempt that can start and gives it its slots, or nil if there is none.
 func (r locked) next() *attempt {
 	if len(r.starting) > 0 { // these have reserved slots
 		a := r.starting[0]
 		r.starting[0] = nil
 		r.starting = r.starting[1:]
-		r.slots.takeReserved()
+		r.slots.takeReserved(&a.slot)
 		return a
 	}
-	if r.prefetched.len() == 0 || !r.slots.take() {
+	if first := r.prefetched.first(); first == nil || !r.slots.take(&first.slot) {
 		return nil
 	}
 	return r.prefetched.pop()
@@ -69,24 +72,22 @@ func (r *run) worker() {
 	}
 }
 
-// end frees the slot of an attempt and queues its settlement, if there is one and the
+// end frees the slots of an attempt and queues its settlement, if there is one and the
 // session can still settle. If alive, the worker goes on: end returns the attempt that
-// takes the slot next, or nil if none waits.
+// starts next, or nil if none waits.
 func (r *run) end(a *attempt, st *broker.Settlement, settled, alive bool) (next *attempt) {
 	s := a.s
 	l := r.lock()
 	r.prefetched.note(a, st)
+	l.depart(a)
 	r.slots.end(&a.slot)
 	if alive {
 		next = l.next()
 	}
-	switch {
-	case !alive:
-		l.wake()
-	case next != nil:
-	default:
+	if alive && next == nil {
 		r.idle++
 	}
+	l.wake() // for a worker that has ended, and for the other slots of a heavy task
 	s.running.remove(a)
 	late := s.lost || s.sealed
 	if settled && !late {

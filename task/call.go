@@ -27,7 +27,7 @@ func (c Call[Result]) Request() *request.Request { return c.req }
 
 // With returns another invocation with the same arguments and the options added. It has an
 // id of its own. In a pipe or group, each task gets the options. [Delay], [ETA] and
-// [Unique] are for single tasks only. [Retention] is set for the pipe or group itself, too.
+// unique keys are for single tasks only. [Retention] is set for the pipe or group itself, too.
 func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
 		return c
@@ -41,7 +41,8 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 //
 //   - [ErrInvalid] or [ErrTooLarge], if the call can't be accepted as it is,
 //   - [ErrDuplicate], if another task has the call's unique key: errors.As finds a
-//     [*DuplicateError] that names it,
+//     [*DuplicateError] that names it. With [ConflictJoin] the future is that of this task,
+//     and there is no error,
 //   - [ErrUnsupported], if the broker lacks a capability that the call needs,
 //   - [ErrUnavailable] or [ErrClosed], if the broker could not be reached or the submitter
 //     is closed,
@@ -51,7 +52,11 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 //     same.
 func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], error) {
 	if err := orNowhere(s).Submit(ctx, c); err != nil {
-		return nil, err
+		joined, err := join(err, c.req)
+		if err != nil {
+			return nil, err
+		}
+		return NewFuture[Result](s, joined[0]), nil
 	}
 	return NewFuture[Result](s, c.req.ID()), nil
 }
@@ -65,6 +70,14 @@ func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]
 		bound[i] = c
 	}
 	err := orNowhere(s).Submit(ctx, bound...)
+	var joined map[int]ID
+	if err != nil {
+		reqs := make([]*request.Request, len(calls))
+		for i, c := range calls {
+			reqs[i] = c.req
+		}
+		joined, err = join(err, reqs...)
+	}
 	futs := make([]*Future[Result], len(calls))
 	var some []Future[Result] // allocated 16 at a time: a future that is kept keeps its block in memory
 	for i, c := range calls {
@@ -76,6 +89,9 @@ func SendAll[Result any](ctx context.Context, s Submitter, calls ...Call[Result]
 		}
 		futs[i], some = &some[0], some[1:]
 		futs[i].id, futs[i].from = c.req.ID(), s
+		if holder, is := joined[i]; is {
+			futs[i].id = holder
+		}
 	}
 	return futs, err
 }

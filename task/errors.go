@@ -34,6 +34,9 @@ var (
 	ErrCanceled = broker.ErrCanceled
 	// ErrExpired is wrapped by the error of a task whose deadline has passed.
 	ErrExpired = broker.ErrExpired
+	// ErrPaused is wrapped by the error of a squad that did not start because the queue of a member
+	// is paused, or the tasks of its name are.
+	ErrPaused = broker.ErrPaused
 	// ErrClosed says that the arbiter, the minion or the broker was closed.
 	ErrClosed = broker.ErrClosed
 	// ErrUnavailable is wrapped by the errors of a broker that can't be reached or refuses to

@@ -79,8 +79,7 @@ func ExampleWaitError() {
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	_, err = task.Named("simple_add", task.Args(1, 2), task.Queue("defoult")).Call(ctx, arb)
-	var wait *task.WaitError
-	if errors.As(err, &wait) {
+	if wait, ok := errors.AsType[*task.WaitError](err); ok {
 		fmt.Println(wait.Name, wait.State, wait.Queue)
 		fmt.Println(wait.Reason)
 	}

@@ -123,8 +123,7 @@ func unfinished(ctx context.Context, err error) bool {
 	if err == nil {
 		return false
 	}
-	var remote *RemoteError
-	if errors.As(err, &remote) {
+	if _, ok := errors.AsType[*RemoteError](err); ok {
 		return false
 	}
 	return ctx.Err() != nil || !errors.Is(err, ErrCanceled) && !errors.Is(err, ErrExpired)

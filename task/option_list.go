@@ -79,6 +79,34 @@ func Retries(n int) Option {
 	})
 }
 
+// Slots is how many slots of its minion a task takes while it runs, 1 to 1,000,000. The default is 1.
+// A task that needs several times the memory or the processors of the others takes several slots, so
+// that a minion runs fewer tasks beside it. A call without this option takes as many slots as its
+// handler was registered with.
+//
+// The task starts when that many slots are free at once, and frees them together: when its attempt
+// ends, and while it waits for another task with the [Info] of its context. So between its attempts it
+// takes none. If a minion has fewer slots than the task takes, the task takes all of them: it runs
+// alone, and the minion logs a warning.
+//
+// If too few slots are free, the minion gathers them for the task that is first: it starts no other
+// task until the slots are free, however long the tasks take that run. If another minion of the queue
+// has enough free slots before that, the task goes there after some seconds. Slots that are being
+// gathered are idle, so tasks that take several slots should not share minions with tasks that take
+// hours.
+//
+// The members of a squad each take as many slots as the one that takes most, by the options of their
+// calls.
+func Slots(n int) Option {
+	return newOption("Slots", onCall|onHandler, func(s *request.Settings) {
+		if n < 1 || n > broker.MaxSlots {
+			fail(s, "Slots(%d), want 1 to %d", n, broker.MaxSlots)
+			return
+		}
+		s.Slots = n
+	})
+}
+
 // WithBackoff sets how long a failed task waits for its next attempt. It counts where the handler
 // is registered: give it to [Define], or to the handle that [Handle] gets. A call with it is
 // refused. The default, nil, is the minion's policy: [Exponential](1 s, 10 min) unless the minion

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -37,8 +38,14 @@ var targets = map[string]func(...task.Option) seen{
 		if err != nil {
 			return seen{err: err}
 		}
+		inherit := call.Request().Settings().Inherit
+		crossed := request.Prepared(record, inherit) // as a minion gets the call from a handler in a child process
+		again, err := crossed.Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
+		if err != nil || !reflect.DeepEqual(again, record) || crossed.Settings().Inherit != inherit {
+			return seen{err: fmt.Errorf("request.Prepared loses a part of the call: %+v, want %+v, error %w", again, record, err)}
+		}
 		record.ID = task.ID{}
-		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, call.Request().Settings().Inherit)}
+		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, inherit)}
 	},
 	onHandler: func(opts ...task.Option) seen {
 		var r registrations
@@ -51,7 +58,7 @@ var targets = map[string]func(...task.Option) seen{
 		if s.Backoff != nil {
 			wait = s.Backoff(1, nil)
 		}
-		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, wait)}
+		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, s.Slots, wait)}
 	},
 }
 
@@ -78,6 +85,8 @@ var optionCases = []struct {
 	{"Queue", task.Queue("fast"), task.Queue("images"), []string{onCall}},
 	{"Timeout", task.Timeout(time.Second), nil, []string{onCall, onHandler}},
 	{"Timeout", task.Timeout(0), nil, []string{onCall, onHandler}}, // overrides the timeout of the registered handler
+	{"Slots", task.Slots(4), nil, []string{onCall, onHandler}},
+	{"Slots", task.Slots(1), nil, []string{onCall, onHandler}}, // overrides the number of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
@@ -90,21 +99,47 @@ var optionCases = []struct {
 	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("scope", "key"), task.Unique(""), []string{onCall}},
 	{"UniqueIn", task.UniqueIn("thumb", "key"), task.UniqueIn("x", ""), []string{onCall}},
+	{"UniqueArgs", task.UniqueArgs(), task.Unique(""), []string{onCall}},
+	{"UniqueFor", task.UniqueFor(time.Hour), task.UniqueUntilDone(), []string{onCall}},
+	{"UniqueUntilStart", task.UniqueUntilStart(), task.UniqueUntilDone(), []string{onCall}},
+	{"OnConflict", task.OnConflict(task.ConflictReplace), task.OnConflict(task.ConflictRefuse), []string{onCall}},
+	{"ConflictMaxAge", task.ConflictMaxAge(time.Hour), task.ConflictMaxAge(0), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta("k"), []string{onCall}},
 	{"Meta", task.Meta("k", "v"), task.NoMeta(), []string{onCall}},
 	{"Inherit", task.Inherit(), task.Detach(), []string{onCall}},
 	{"Isolated", task.Isolated(), task.InProcess(), []string{onHandler}},
 	{"Schema", task.Schema(7), task.Schema(0), []string{onCall, onHandler}},
+	{"Priority", task.Priority(7), task.Priority(broker.DefaultPriority), []string{onCall}},
+	{"FairKey", task.FairKey("acme"), task.NoLane(), []string{onCall}},
+	{"FairKeyFrom", task.FairKeyFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Sequence", task.Sequence("acme"), task.NoLane(), []string{onCall}},
+	{"SequenceFrom", task.SequenceFrom(func(thumbArgs) string { return "acme" }), task.NoLane(), []string{onCall}},
+	{"Limit", task.Limit("mail"), task.NoLane(), []string{onCall}},
 }
 
-// otherOptions are the options that remove others, which optionCases has as undo, and Invalid, which has a test of its own.
-var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta"}
+// optionNeeds are the options without which those of a unique key are refused.
+var optionNeeds = map[string][]task.Option{
+	"UniqueFor":        {task.Unique("key")},
+	"UniqueUntilStart": {task.UniqueArgs()},
+	"OnConflict":       {task.Unique("key")},
+	"ConflictMaxAge":   {task.Unique("key"), task.OnConflict(task.ConflictLatest)},
+}
+
+// otherOptions are the options that remove others, which optionCases has as undo, and Invalid and the options of options, which
+// have tests of their own.
+var otherOptions = []string{"Detach", "InProcess", "Invalid", "NoMeta", "NoLane", "UniqueUntilDone", "StopOnFailure", "KeyedBy", "KeyedFrom", "Costs", "CostsFrom"}
 
 // On each target an option has an effect, or is refused by an error that names it. Its effect can be
 // removed again.
 func TestOptionsCountOrAreRefused(t *testing.T) {
 	for _, tt := range optionCases {
 		for where, give := range targets {
+			give := func(opts ...task.Option) seen {
+				if where == onCall {
+					opts = slices.Concat(optionNeeds[tt.name], opts)
+				}
+				return give(opts...)
+			}
 			plain, with := give(), give(tt.option)
 			if plain.err != nil {
 				t.Fatal(where, plain.err)

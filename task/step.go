@@ -1,6 +1,13 @@
 package task
 
-import "github.com/go-arbiter/arbiter/task/request"
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/go-arbiter/arbiter/broker"
+	"github.com/go-arbiter/arbiter/task/request"
+)
 
 // Step is a call that lacks one argument: the result of the call before it, of type Upstream. The
 // other arguments are bound. A generated handle has a method Step if its function has a parameter
@@ -15,7 +22,41 @@ type Step[Upstream, Result any] struct {
 // before, and others are the arguments of all other parameters by name. The step keeps the map:
 // do not change it later.
 func NewStep[Upstream, Args, Result any](t Task[Args, Result], param string, others map[string]any) Step[Upstream, Result] {
-	return Step[Upstream, Result]{request.Step(t.name, &t.defaults().Settings, t.unsendable(), param, others), param}
+	s, err := &t.defaults().Settings, t.unsendable()
+	if s.Lane.FromArgs() && err == nil {
+		var args Args
+		if err = setArgs(&args, others); err != nil {
+			err = fmt.Errorf("task %s: %w: step: %w", t.name, broker.ErrInvalid, err)
+		} else {
+			s = s.ForArgs(args)
+		}
+	}
+	return Step[Upstream, Result]{request.Step(t.name, s, err, param, others), param}
+}
+
+// setArgs sets the fields of a struct of arguments by the names of their parameters. The options that take a key from the
+// arguments see them as this struct.
+func setArgs(args any, byName map[string]any) error {
+	v := reflect.ValueOf(args).Elem()
+	if v.Kind() != reflect.Struct {
+		return fmt.Errorf("its arguments are a %s, want a struct", v.Type())
+	}
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name, _, _ := strings.Cut(f.Tag.Get("arbiter"), ",")
+		if name == "" {
+			name = f.Name
+		}
+		arg, given := byName[name]
+		if !given || arg == nil || !f.IsExported() {
+			continue
+		}
+		if value := reflect.ValueOf(arg); value.Type().AssignableTo(f.Type) {
+			v.FieldByIndex(f.Index).Set(value)
+		} else {
+			return fmt.Errorf("parameter %s is a %s, and its argument a %T", name, f.Type, arg)
+		}
+	}
+	return nil
 }
 
 // With returns a copy of the step whose calls have the options added. If the step is a pipe or

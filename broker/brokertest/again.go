@@ -71,7 +71,7 @@ func (c Config) try(t *testing.T, test test) (last trial) {
 		var r *rig
 		go func() { // a failure ends this goroutine with runtime.Goexit
 			defer close(done)
-			r = rigOn(tb, ctx, cfg)
+			r = rigOn(ctx, tb, cfg)
 			test.body(r)
 		}()
 		<-done

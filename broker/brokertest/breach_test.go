@@ -27,12 +27,18 @@ func TestBreaches(t *testing.T) {
 		{"a submission is dropped", capabilitySubmit, func(b *memory.Broker) broker.Broker { return dropsSubmit{plain.Broker{Broker: b}} }, "want an *UnsupportedError about Flows"},
 		{"a blocked task is taken", capabilityBlocked, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
 		{"a squad is taken", capabilitySquad, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"a lane is taken", capabilityLane, func(b *memory.Broker) broker.Broker { return hides{b} }, "want a *BatchError"},
+		{"limits are ignored", laneMost, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "want none"},
+		{"sequences are ignored", sequenceOrder, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "want none"},
+		{"priorities are ignored", lanePriority, func(b *memory.Broker) broker.Broker { return ignoresLanes{b} }, "task 0 of 6 is"},
 		{"tasks that are given back are turned round", settleGiveBackOrder, func(b *memory.Broker) broker.Broker { return turnsRound{b} }, "id 0 of 8 is"},
 		{"Close leaves a Dequeue waiting", closeConsumerWaiting, func(b *memory.Broker) broker.Broker { return staysAsleep{b} }, "after the Close of its consumer"},
 		{"a lease counts from the answer", leaseRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed said"},
 		{"a lease that has ended is renewed", leaseNoRenewal, func(b *memory.Broker) broker.Broker { return renewsLate{b} }, "OnRenewed was called"},
 		{"a living consumer is forgotten", leaseHeartbeatsKeep, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
 		{"a survivor is forgotten", leaseTwoSurvivors, func(b *memory.Broker) broker.Broker { return forgets{b} }, "Heartbeat: "},
+		{"versions are ignored", documentConflict, func(b *memory.Broker) broker.Broker { return &overwrites{b} }, "want a *ConflictError"},
+		{"a repeated write is refused", documentAgain, func(b *memory.Broker) broker.Broker { return &forgetsWrites{Broker: b} }, "changed by somebody else"},
 		{"Queues makes up a queue", inspectorQueuesKnown, func(b *memory.Broker) broker.Broker { return makesUp{b} }, "Queues lists"},
 	} {
 		t.Run(breach.name, func(t *testing.T) {
@@ -65,7 +71,7 @@ func faultOf(t *testing.T, body func(*rig), open func() broker.Broker) (fault st
 			}
 		}()
 		cfg.Bubble = synctest.Test
-		body(rigOn(c, ctx, cfg))
+		body(rigOn(ctx, c, cfg))
 	})
 	return fault
 }
@@ -88,6 +94,19 @@ func (c dropsConsumer) Settle(ctx context.Context, batch []broker.Settlement) ([
 		batch[i].Submit = nil
 	}
 	return c.Consumer.Settle(ctx, batch)
+}
+
+// ignoresLanes stores tasks with a lane as if they had none.
+type ignoresLanes struct{ *memory.Broker }
+
+func (b ignoresLanes) Enqueue(ctx context.Context, tasks []*broker.Task) error {
+	plain := make([]*broker.Task, len(tasks))
+	for i, t := range tasks {
+		one := *t
+		one.Lane = nil
+		plain[i] = &one
+	}
+	return b.Broker.Enqueue(ctx, plain)
 }
 
 // turnsRound settles a batch one by one, so the task that is given back last is handed out first.
@@ -171,4 +190,30 @@ func (b locks) Lookup(ctx context.Context, ids []broker.ID) ([]broker.Status, er
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.Broker.Lookup(ctx, ids)
+}
+
+// overwrites stores a document whatever its version is.
+type overwrites struct{ *memory.Broker }
+
+func (b *overwrites) WriteDocument(ctx context.Context, collection string, d broker.Document) (uint64, error) {
+	old, _, err := b.ReadDocument(ctx, collection, d.Name)
+	if err != nil {
+		return 0, err
+	}
+	d.Version = old.Version
+	return b.Broker.WriteDocument(ctx, collection, d)
+}
+
+// forgetsWrites does not recognize a repeated write.
+type forgetsWrites struct{ *memory.Broker }
+
+func (b *forgetsWrites) WriteDocument(ctx context.Context, collection string, d broker.Document) (uint64, error) {
+	old, _, err := b.ReadDocument(ctx, collection, d.Name)
+	if err == nil && old.Version != d.Version {
+		err = &broker.ConflictError{Collection: collection, Name: d.Name, Expected: d.Version, Version: old.Version}
+	}
+	if err != nil {
+		return 0, err
+	}
+	return b.Broker.WriteDocument(ctx, collection, d)
 }

@@ -16,6 +16,7 @@ var capabilityTests = []test{
 	{"SquadsNeedFlows", capabilitySquadsNeedFlows, 0},
 	{"ParkIsDoneOrRefused", capabilityPark, 0},
 	{"UniqueRuleIsKeptOrRefused", capabilityUnique, 0},
+	{"LaneIsKeptOrRefused", capabilityLane, 0},
 }
 
 // unsupported checks that err is an *UnsupportedError about the capability. If the request was
@@ -90,6 +91,12 @@ func capabilitySquadsNeedFlows(r *rig) {
 	if squads && !flows {
 		r.Fatalf("the broker implements Squads and not Flows; a squad is a flow, so Squads needs Flows")
 	}
+}
+
+func capabilityLane(r *rig) {
+	_, has := can[broker.Lanes](r.Broker)
+	r.refusedOr(has, broker.StatePending, "Lanes", r.task(lane()))
+	r.refusedOr(has, broker.StatePending, "Lanes", r.task(lane(priority(0), using("l"), inSequence("s"))))
 }
 
 func capabilityPark(r *rig) {

@@ -157,6 +157,8 @@ func alike(a, b any) bool {
 	case time.Time:
 		b := b.(time.Time)
 		return a.IsZero() == b.IsZero() && (a.IsZero() || a.UnixMilli() == b.UnixMilli())
+	case *broker.Lane:
+		return alikeLanes(a, b.(*broker.Lane))
 	case *broker.Failure:
 		b := b.(*broker.Failure)
 		if a == nil || b == nil {
@@ -168,9 +170,20 @@ func alike(a, b any) bool {
 	return a == b
 }
 
+func alikeLanes(a, b *broker.Lane) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Priority == b.Priority && a.Key == b.Key && a.Sequence == b.Sequence && a.StopOnFailure == b.StopOnFailure &&
+		slices.Equal(a.Limits, b.Limits)
+}
+
 func show(v any) any {
 	if f, ok := v.(*broker.Failure); ok && f != nil {
 		return fmt.Sprintf("%+v", *f)
+	}
+	if l, ok := v.(*broker.Lane); ok && l != nil {
+		return fmt.Sprintf("%+v", *l)
 	}
 	if b, ok := v.([]byte); ok {
 		return fmt.Sprintf("%d bytes %.60q", len(b), b)

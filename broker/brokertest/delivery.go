@@ -3,6 +3,7 @@ package brokertest
 import (
 	"bytes"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -26,7 +27,7 @@ var deliveryTests = []test{
 	{"BelongsToTheCaller", deliveryBelongsToCaller, 0},
 }
 
-// full returns a task whose every field is set.
+// full returns a task whose every field is set, but Delay and Lane.
 func full(r *rig) *broker.Task {
 	return r.task(func(t *broker.Task) {
 		t.Name = "pkg.Type.Method"
@@ -44,8 +45,8 @@ func full(r *rig) *broker.Task {
 		t.Flow.ID = broker.NewID(broker.KindGroup, "", 0)
 		t.Flow.Step = 4
 		t.Flow.Upstream = "sum"
-		t.Priority = -5
 		t.Schema = 0x0123456789abcdef
+		t.Slots = 4
 	})
 }
 
@@ -71,7 +72,14 @@ func (m *minion) equals(d *broker.Delivery, task *broker.Task) {
 
 func deliveryEveryField(r *rig) {
 	m := r.minion()
-	m.delivers(full(r))
+	whole := full(r)
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
+		// A delivery has no Delay, and a Lane is for brokers that can have one.
+		if reflect.ValueOf(whole).Elem().FieldByIndex(f.Index).IsZero() && f.Name != "Delay" && f.Name != "Lane" {
+			r.Fatalf("this test does not set the field %s of a task: add it to full", f.Name)
+		}
+	}
+	m.delivers(whole)
 	m.delivers(r.task(func(t *broker.Task) { // a task with as few fields as possible
 		*t = broker.Task{Name: "n", Queue: "q", Codec: "msgpack", ID: broker.NewID(broker.KindTask, "q", 0)}
 	}))
@@ -84,9 +92,9 @@ func deliveryEveryField(r *rig) {
 		func(t *broker.Task) { t.Meta = map[string]string{"k": "v"} },
 		func(t *broker.Task) { t.Flow.ID = broker.NewID(broker.KindPipe, "", 9) },
 		func(t *broker.Task) { t.Flow.Step = 1 },
-		func(t *broker.Task) { t.Priority = 1 },
 		func(t *broker.Task) { t.Schema = 1 },
 		func(t *broker.Task) { t.Flow.Upstream = "x" },
+		func(t *broker.Task) { t.Slots = 1 },
 		func(t *broker.Task) { t.Enqueued = time.Time{} },
 	} {
 		m.delivers(r.task(set))
@@ -105,9 +113,8 @@ func deliveryExtremeFields(r *rig) {
 		func(t *broker.Task) { t.Retention, t.DeadFor = broker.MaxDuration, broker.MaxDuration },
 		func(t *broker.Task) { t.Retention, t.DeadFor = time.Millisecond, time.Millisecond },
 		func(t *broker.Task) { t.Flow.Step = math.MaxUint32 },
-		func(t *broker.Task) { t.Priority = math.MinInt8 },
-		func(t *broker.Task) { t.Priority = math.MaxInt8 },
 		func(t *broker.Task) { t.Schema = math.MaxUint64 },
+		func(t *broker.Task) { t.Slots = broker.MaxSlots },
 		func(t *broker.Task) { t.Deadline = broker.MaxDuration },
 		func(t *broker.Task) { t.Enqueued = time.UnixMilli(1).UTC() },
 	} {

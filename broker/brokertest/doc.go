@@ -15,8 +15,8 @@
 //     end once.
 //   - Linear runs several clients at once, with such faults and without them. It checks
 //     with porcupine that some order of their operations explains all that they saw: of
-//     cancels, dequeues and settlements, of unique keys, and of a task that several
-//     clients enqueue.
+//     cancels, dequeues and settlements, of unique keys, of documents, and of a task that
+//     several clients enqueue.
 //   - Capability checks that a broker without a capability refuses a request that needs
 //     it. It runs for every broker.
 //

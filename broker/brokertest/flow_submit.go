@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -247,9 +248,7 @@ func flowSubmitBelongs(r *rig) {
 	task := full(r)
 	given := *task
 	given.Payload, given.Meta = slices.Clone(task.Payload), map[string]string{}
-	for k, v := range task.Meta {
-		given.Meta[k] = v
-	}
+	maps.Copy(given.Meta, task.Meta)
 	s.Submit = []*broker.Task{&given}
 	m.settle(s)
 	spoil := func(t *broker.Task) {

@@ -130,6 +130,7 @@ func limitsNumbers(r *rig) {
 		func(t *broker.Task) { t.Retention = -time.Nanosecond },
 		func(t *broker.Task) { t.DeadFor = broker.MaxDuration + 1 },
 		func(t *broker.Task) { t.DeadFor = -1 },
+		func(t *broker.Task) { t.Slots = broker.MaxSlots + 1 },
 	} {
 		r.is(r.refused(r.task(bad)), broker.ErrInvalid)
 	}

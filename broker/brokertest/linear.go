@@ -20,6 +20,8 @@ var linearTests = []test{
 	{"TasksWithFaults", func(r *rig) { r.linear(linearTasks, taskModel, linearFaults) }, 0},
 	{"UniqueKeys", func(r *rig) { r.linear(linearKeys, keyModel, nil) }, 0},
 	{"UniqueKeysWithFaults", func(r *rig) { r.linear(linearKeys, keyModel, linearFaults) }, 0},
+	{"Documents", func(r *rig) { r.linear(linearDocuments, documentModel, nil) }, needDocuments},
+	{"DocumentsWithFaults", func(r *rig) { r.linear(linearDocuments, documentModel, linearFaults) }, needDocuments},
 }
 
 const (

@@ -27,6 +27,8 @@ func TestLinearSeesBreaches(t *testing.T) {
 		{"a cancel has no effect", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return idleCancel{b} }},
 		{"a task exists twice", linearTasks, taskModel, func(b *memory.Broker) broker.Broker { return &twins{Broker: b} }},
 		{"keys are ignored", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return keyless{b} }},
+		{"none, of documents", linearDocuments, documentModel, func(b *memory.Broker) broker.Broker { return b }},
+		{"versions are ignored", linearDocuments, documentModel, func(b *memory.Broker) broker.Broker { return &overwrites{b} }},
 		{"a key is never released", linearKeys, keyModel, func(b *memory.Broker) broker.Broker { return &lockers{Broker: b} }},
 	} {
 		t.Run(breach.name, func(t *testing.T) {

@@ -91,8 +91,7 @@ func linearKeys(c *clients, client int, rng *rand.Rand) {
 		switch rng.IntN(8) {
 		case 0, 1, 2:
 			err = b.Enqueue(ctx, []*broker.Task{&t})
-			var dup *broker.DuplicateError
-			if errors.As(err, &dup) {
+			if dup, ok := errors.AsType[*broker.DuplicateError](err); ok {
 				out.holder, err = number[dup.Holder], nil
 			}
 		case 3, 4:

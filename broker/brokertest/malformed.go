@@ -25,7 +25,7 @@ var malformedTests = []test{
 func garbage(r *rig) [][]byte {
 	good := wire.AppendRecord(nil, r.task())
 	newer := append([]byte{wire.MaxMessageVersion + 1}, good[1:]...)
-	older := append([]byte{wire.MessageVersion - 1}, good[1:]...)
+	older := append([]byte{wire.PlainVersion - 1}, good[1:]...)
 	foreign := append([]byte{0}, good[1:]...)
 	return [][]byte{
 		newer, older, foreign, {0xff}, {'x', 'y', 'z'}, []byte(`{"class":"Job","args":[1]}`),
@@ -34,7 +34,7 @@ func garbage(r *rig) [][]byte {
 }
 
 // broken returns a record with a valid head and a body that can't be read.
-func broken(r *rig, task *broker.Task) []byte {
+func broken(task *broker.Task) []byte {
 	good := wire.AppendRecord(nil, task)
 	return append(good[:wire.HeadSize:wire.HeadSize], 0xc1, 0xff, 0x00)
 }
@@ -162,7 +162,7 @@ func malformedDoesNotSpin(r *rig) {
 func malformedBody(r *rig) {
 	m := r.minion()
 	bad, good := r.task(), r.task()
-	r.Malform("q", broken(r, bad))
+	r.Malform("q", broken(bad))
 	r.enqueue(good)
 	ds := m.take(2)
 	r.same(takenOf(ds), []broker.ID{bad.ID, good.ID})
@@ -179,7 +179,7 @@ func malformedBody(r *rig) {
 func malformedDead(r *rig) {
 	m := r.minion()
 	bad := r.task()
-	r.Malform("q", broken(r, bad))
+	r.Malform("q", broken(bad))
 	s := m.finish(m.take1(), broker.StateFailed)
 	m.settle(s)
 	dead := deadLetters(r, "q", 10)[bad.ID]
@@ -196,7 +196,7 @@ func malformedDead(r *rig) {
 func malformedDeath(r *rig) {
 	dying, m := r.minion(), r.minion()
 	bad, good := r.task(), r.task()
-	r.Malform("q", broken(r, bad))
+	r.Malform("q", broken(bad))
 	r.enqueue(good)
 	dying.take(2)
 	r.reap([]*minion{m}, dying)

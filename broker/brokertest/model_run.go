@@ -57,7 +57,7 @@ func runProgram(t testing.TB, cfg Config, program []op) (fault string, stalled t
 	ctx, cancel := context.WithCancel(t.Context())
 	defer c.cleanup()
 	defer cancel()
-	r := rigOn(c, ctx, cfg)
+	r := rigOn(ctx, c, cfg)
 	x := &execution{
 		rig:   r,
 		model: &model{ready: map[string][]*mtask{}, keys: map[place]*mkey{}, slack: r.Slack, strict: cfg.Bubble != nil},

@@ -37,10 +37,10 @@ type rig struct {
 
 func newRig(t *testing.T, cfg Config) *rig {
 	t.Helper()
-	return rigOn(t, t.Context(), cfg)
+	return rigOn(t.Context(), t, cfg)
 }
 
-func rigOn(t testing.TB, ctx context.Context, cfg Config) *rig {
+func rigOn(ctx context.Context, t testing.TB, cfg Config) *rig {
 	t.Helper()
 	r := &rig{TB: t, Harness: cfg.open(t), ctx: ctx, light: cfg.Light, patient: cfg.patient, dog: cfg.dog, answers: cfg.answers, began: time.Now()}
 	r.Broker = r.watch(r.Broker)

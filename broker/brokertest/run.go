@@ -124,6 +124,9 @@ func groups() []group {
 		{"Follow", followTests()},
 		{"Park", parkTests()},
 		{"Halt", haltTests()},
+		{"Lane", laneTests()},
+		{"Document", documentTests()},
+		{"Pause", pauseTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -135,7 +138,7 @@ func groups() []group {
 
 // needs is a set of abilities of the broker or the harness. A test does not run without the
 // abilities that it needs.
-type needs uint16
+type needs uint32
 
 const (
 	needInspector needs = 1 << iota
@@ -151,12 +154,15 @@ const (
 	needStarter
 	needHalter
 	needUniques
+	needLanes
+	needDocuments
+	needPauser
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -205,6 +211,15 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Uniques); ok {
 			can |= needUniques
+		}
+		if _, ok := h.Broker.(broker.Lanes); ok {
+			can |= needLanes
+		}
+		if _, ok := h.Broker.(broker.Documents); ok {
+			can |= needDocuments
+		}
+		if _, ok := h.Broker.(broker.Pauser); ok {
+			can |= needPauser
 		}
 	})
 	return can

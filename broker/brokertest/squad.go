@@ -193,5 +193,5 @@ func postLarge(r *rig) {
 		defer m.mu.Unlock()
 		return len(m.posts) == 1 && len(m.posts[0]) == broker.MaxPost
 	})
-	r.is(r.squads().Post(r.ctx, m.ID(), append(large, 0)), broker.ErrTooLarge)
+	r.is(r.squads().Post(r.ctx, m.ID(), make([]byte, len(large)+1)), broker.ErrTooLarge)
 }

@@ -33,7 +33,7 @@ func uniqueRuleTests() []test {
 		{"ManyKeys", keysMany, 0},
 		{"BadRules", uniqueBadRules, 0},
 		{"RulesAreDelivered", uniqueRulesDelivered, 0},
-	}, uniqueConflictTests)
+	}, uniqueConflictTests, uniqueLaneTests)
 	for i := range tests {
 		tests[i].needs |= needUniques
 	}

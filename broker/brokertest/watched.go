@@ -2,6 +2,7 @@ package brokertest
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -48,7 +49,7 @@ func ask[T any](w *watchdog, what string, fn func() (T, error)) (T, error) {
 // must be called when the call returns.
 func (w *watchdog) wait(ctx context.Context, c *call, ends ...*atomic.Bool) func() {
 	over := new(atomic.Bool)
-	c.ends = append(ends, over)
+	c.ends = append(slices.Clip(ends), over)
 	stop := context.AfterFunc(ctx, func() { over.Store(true) })
 	returned := w.begin(c)
 	return func() {

@@ -102,3 +102,80 @@ func cycle(b *testing.B, br *memory.Broker, c broker.Consumer, in broker.Inbox, 
 		left -= len(mail.Notices)
 	}
 }
+
+// BenchmarkLanes measures the cost of a task with a lane, from making it to its end, while many
+// others wait: each with a key of its own, at two limits that they share, or at limits of their
+// own.
+func BenchmarkLanes(b *testing.B) {
+	limits := func(i int, shared ...string) []broker.Charge {
+		out := []broker.Charge{{Limit: "each", Key: fmt.Sprint(i), Cost: 1}}
+		for _, name := range shared {
+			out = append(out, broker.Charge{Limit: name, Cost: 1})
+		}
+		return out
+	}
+	for _, bb := range []struct {
+		name string
+		most int
+		lane func(i int) *broker.Lane
+	}{
+		{"keys", 100_000, func(i int) *broker.Lane { return &broker.Lane{Key: fmt.Sprint(i)} }},
+		{"shared", 10_000, func(i int) *broker.Lane {
+			return &broker.Lane{Key: fmt.Sprint(i), Limits: []broker.Charge{{Limit: "one", Cost: 1}, {Limit: "two", Cost: 1}}}
+		}},
+		{"own", 10_000, func(i int) *broker.Lane { return &broker.Lane{Limits: limits(i)} }},
+		{"both", 10_000, func(i int) *broker.Lane { return &broker.Lane{Key: fmt.Sprint(i), Limits: limits(i, "one")} }},
+		{"sequences", 10_000, func(i int) *broker.Lane { return &broker.Lane{Sequence: fmt.Sprint(i / 10)} }},
+	} {
+		for _, n := range []int{100, bb.most} {
+			b.Run(fmt.Sprint(bb.name, "/", n), func(b *testing.B) {
+				ctx := context.Background()
+				br := memory.New(memory.Lease(time.Hour))
+				defer func() { _ = br.Close() }()
+				for name, most := range map[string]int{"one": 10, "two": 5, "each": 1} {
+					if err := br.SetLimit(ctx, "default", broker.Limit{Name: name, Most: most}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				c, err := br.Consume(ctx, broker.ConsumerConfig{Queues: queues, Slots: 1})
+				if err != nil {
+					b.Fatal(err)
+				}
+				enqueue := func(lanes []*broker.Lane) {
+					tasks := batch(len(lanes), broker.ID{})
+					for i, l := range lanes {
+						tasks[i].Lane = l
+					}
+					if err := br.Enqueue(ctx, tasks); err != nil {
+						b.Fatal(err)
+					}
+				}
+				lanes := make([]*broker.Lane, n)
+				for i := range lanes {
+					lanes[i] = bb.lane(i)
+				}
+				enqueue(lanes)
+				b.ReportAllocs()
+				tasks := 0
+				for b.Loop() {
+					got, err := c.Dequeue(ctx, queues, 10, 0)
+					if err != nil || len(got) == 0 {
+						b.Fatal(len(got), err)
+					}
+					settle := make([]broker.Settlement, len(got))
+					again := make([]*broker.Lane, len(got))
+					for i, d := range got {
+						again[i] = d.Lane
+						settle[i] = broker.Settlement{Delivery: d, Outcome: broker.Outcome{State: broker.StateSucceeded}}
+					}
+					if _, err := c.Settle(ctx, settle); err != nil {
+						b.Fatal(err)
+					}
+					enqueue(again)
+					tasks += len(got)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(tasks), "ns/task")
+			})
+		}
+	}
+}

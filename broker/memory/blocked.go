@@ -73,6 +73,7 @@ func (b *Broker) release(t *broker.Task, now instant) error {
 	}
 	q.detach(r)
 	r.task = whole
+	q.relane(r)
 	q.pushBack(r)
 	return nil
 }

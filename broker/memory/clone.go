@@ -24,6 +24,16 @@ func copyTask(t *broker.Task) *broker.Task {
 	c := *t
 	c.Payload = copyBytes(t.Payload)
 	c.Meta = copyMeta(t.Meta)
+	c.Lane = copyLane(t.Lane)
+	return &c
+}
+
+func copyLane(l *broker.Lane) *broker.Lane {
+	if l == nil {
+		return nil
+	}
+	c := *l
+	c.Limits = slices.Clone(l.Limits)
 	return &c
 }
 

@@ -108,6 +108,13 @@ func (c *consumer) take(holds []*holding, most int, now instant, wake chan struc
 
 // takePending hands out pending tasks until the page is full.
 func (h *holding) takePending(p *page) {
+	if h.q.paused() {
+		return
+	}
+	if x := h.q.lanes; x != nil && x.opened > 0 {
+		h.takeLaned(p)
+		return
+	}
 	pending := &h.q.pending
 	if n := min(p.most-len(p.out), pending.Len()); n > 0 {
 		p.out = slices.Grow(p.out, n)
@@ -118,16 +125,22 @@ func (h *holding) takePending(p *page) {
 	}
 }
 
-// handOut makes the consumer the owner of a waiting task and adds the delivery to the page.
-// If the flow of the task is being killed, it blocks the task instead.
-func (h *holding) handOut(r *record, p *page) {
+// handOut makes the consumer the owner of a waiting task without a lane and adds the delivery
+// to the page. If the flow of the task is being killed, it blocks the task instead, and if the
+// task is paused, it sets it aside; then it returns false.
+func (h *holding) handOut(r *record, p *page) bool {
 	if h.q.halted(r) {
 		h.q.blockHalted(r)
-		return
+		return false
+	}
+	if h.q.pauses.names(r.task) {
+		h.q.setAside(r)
+		return false
 	}
 	h.q.detach(r)
 	h.q.setOwner(r, h)
 	p.add(r)
+	return true
 }
 
 // delivery returns the delivery of a task, which shares no memory with the record.
@@ -135,7 +148,7 @@ func (r *record) delivery(now instant, slabs *dequeueSlabs) *broker.Delivery {
 	d := slabs.deliveries.Next()
 	d.Task = *r.task
 	d.Flow.Blocked = false
-	d.Payload, d.Meta = slabs.bytes.Copy(d.Payload), copyMeta(d.Meta)
+	d.Payload, d.Meta, d.Lane = slabs.bytes.Copy(d.Payload), copyMeta(d.Meta), copyLane(d.Lane)
 	d.Attempt, d.Start, d.Retried = r.attempt, r.start(), int(r.retried)
 	d.Recoveries, d.Strikes = int(r.recoveries), int(r.strikes)
 	d.Left, d.Canceled, d.Overdue, d.Afresh = broker.NoDeadline, r.canceled, r.overdue, r.afresh

@@ -60,6 +60,16 @@ package memory
 //	park.go          the consumer can't run it, and another one may
 //	abandon.go       nobody could run a parked task in time
 //
+// Priorities, limits, fairness and sequences:
+//
+//	lanes.go         tasks with lanes, and the order of the hand-out
+//	lane_class.go    tasks that need the same, and the turns of keys
+//	lane_pool.go     whose turn it is
+//	lane_limit.go    definitions, what is in use, and what waits for it
+//	lane_sequence.go one task after the other
+//	lane_methods.go  the methods for it
+//	ranked.go        a heap
+//
 // Results, and the state of the broker for callers:
 //
 //	lookup.go        the status of a task
@@ -68,6 +78,7 @@ package memory
 //	follow.go        further inboxes for one outcome
 //	inspect.go       queues, minions and dead letters, and how an operator requeues them
 //	topic.go         events
+//	document.go      documents with versions
 //
 // Groups, pipes and squads:
 //
@@ -88,7 +99,7 @@ package memory
 //
 // Locks are taken in this order, each at most once, and never held during a wait or a
 // callback: sweeper.mu, naming, queue.mu (of one queue at a time), then one of shard.mu,
-// topics.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
+// topics.mu, documents.mu, members.mu, inboxes.mu, inbox.mu, followers.mu, unused.mu and charges.mu, and
 // last alarm.mu.
 //
 // A task that becomes due is moved by the next call that locks its queue, so every

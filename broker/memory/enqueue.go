@@ -73,8 +73,9 @@ func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*r
 	}
 	s := slabs.stored.Next()
 	s.data = *t
-	s.data.Payload, s.data.Meta, s.data.Queue = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta), q.name
+	s.data.Payload, s.data.Meta, s.data.Queue, s.data.Lane = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta), q.name, copyLane(t.Lane)
 	s.record = record{id: t.ID, queue: q, digest: t.Digest(), attempt: 1, task: &s.data, deadline: moment{at: never}}
+	s.lane = newLaned(&s.record)
 	switch t.DeadlineMillis() {
 	case 0:
 	case -1:

@@ -57,7 +57,7 @@ func (a *expiryQueue[K]) take(now instant, n int) []K {
 }
 
 // minutes implements heap.Interface, with the earliest first.
-type minutes []instant
+type minutes []instant //nolint:recvcheck // heap.Interface wants a pointer only where the length changes
 
 func (m minutes) Len() int           { return len(m) }
 func (m minutes) Less(i, j int) bool { return m[i] < m[j] }

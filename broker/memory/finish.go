@@ -11,6 +11,9 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	q.detach(r)
 	q.unwatchDeadline(r)
 	r.state = o.State
+	if r.lane != nil {
+		q.endLaned(r)
+	}
 	if t.Unique.Key != "" {
 		q.freeKey(r, now)
 	}

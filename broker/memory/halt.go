@@ -114,6 +114,9 @@ func (q *queue) halted(r *record) bool {
 func (q *queue) blockHalted(r *record) {
 	q.detach(r)
 	r.state = broker.StateBlocked
+	if r.lane != nil {
+		q.lanes.blockLaned(r.lane)
+	}
 }
 
 // resume ends the halt of a flow.

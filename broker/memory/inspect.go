@@ -23,9 +23,16 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 	b.queues.Range(func(_, v any) bool {
 		q := v.(*queue)
 		q.lock(now)
+		pending := q.pending.Len()
+		if q.lanes != nil {
+			pending += q.lanes.waiting
+		}
+		if q.pauses != nil {
+			pending += q.pauses.aside.Len()
+		}
 		out = append(out, broker.QueueInfo{
-			Name: q.name, Pending: q.pending.Len(), Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
-			Parked: q.parked.n, Dead: q.dead.Len(),
+			Name: q.name, Pending: pending, Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
+			Parked: q.parked.n, Dead: q.dead.Len(), Paused: q.paused(),
 		})
 		q.unlock()
 		return true

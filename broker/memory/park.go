@@ -47,14 +47,21 @@ func (q *queue) park(r *record, until instant) {
 	q.parked.add(r)
 }
 
-// takeParked hands out parked tasks that the consumer may have until the page is full.
+// takeParked hands out parked tasks that the consumer may have until the page is full. A task
+// with a lane returns to its line, since it may have to wait there. If the queue is paused the
+// tasks become pending.
 func (h *holding) takeParked(p *page) {
 	for need, l := range h.q.parked.needs {
 		if !h.c.able.Fits(need) {
 			continue
 		}
 		for l.Len() > 0 && !p.full() {
-			h.handOut(l.First(), p)
+			if r := l.First(); r.lane != nil || h.q.paused() {
+				h.q.detach(r)
+				h.q.pushBack(r)
+			} else {
+				h.handOut(r, p)
+			}
 		}
 	}
 }

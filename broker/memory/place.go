@@ -8,7 +8,7 @@ import (
 
 // The place of a task in its queue depends on its state:
 //
-//	pending               queue.pending
+//	pending               queue.pending, or queue.lanes if it has a lane, or queue.pauses if it was set aside
 //	scheduled, retrying   queue.scheduled
 //	parked                queue.scheduled and queue.parked
 //	blocked               queue.scheduled if it is blocked for a time only; otherwise none
@@ -23,7 +23,14 @@ import (
 func (q *queue) detach(r *record) {
 	switch r.state {
 	case broker.StatePending:
-		q.pending.Remove(r)
+		switch {
+		case r.aside:
+			q.takeBack(r)
+		case r.lane != nil:
+			q.lanes.withdraw(r.lane)
+		default:
+			q.pending.Remove(r)
+		}
 	case broker.StateScheduled, broker.StateRetrying:
 		q.scheduled.remove(r)
 	case broker.StateParked:
@@ -41,28 +48,43 @@ func (q *queue) detach(r *record) {
 		}
 		r.holding = nil
 		q.running--
+		if r.lane != nil && len(r.lane.uses) > 0 {
+			q.lanes.giveBack(r.lane)
+		}
 	case broker.StateFailed:
 		q.dead.Remove(r)
 		q.deadByEnd.remove(r)
 	}
 }
 
-// pushBack makes a detached record pending, behind all pending ones.
+// pushLaned makes a detached record pending if it has a lane: it has its own place there.
+func (q *queue) pushLaned(r *record) bool {
+	r.state = broker.StatePending
+	if r.lane == nil {
+		return false
+	}
+	q.withLanes().enter(r.lane)
+	return true
+}
+
+// pushBack makes a detached record pending, behind all pending ones without a lane.
 func (q *queue) pushBack(r *record) {
-	r.state = broker.StatePending
-	q.pending.PushBack(r)
+	if !q.pushLaned(r) {
+		q.pending.PushBack(r)
+	}
 }
 
-// pushFront makes a detached record pending, in front of all pending ones.
+// pushFront makes a detached record pending, in front of all pending ones without a lane.
 func (q *queue) pushFront(r *record) {
-	r.state = broker.StatePending
-	q.pending.PushFront(r)
+	if !q.pushLaned(r) {
+		q.pending.PushFront(r)
+	}
 }
 
-// pushBehind makes a detached record pending behind another one, or in front of all if that
-// one is nil or no longer pending.
+// pushBehind makes a detached record without a lane pending behind another one, or in front
+// of all if that one is nil or no longer in the list.
 func (q *queue) pushBehind(before, r *record) {
-	if before == nil || before.state != broker.StatePending {
+	if before == nil || before.state != broker.StatePending || before.aside {
 		q.pushFront(r)
 		return
 	}

@@ -19,7 +19,9 @@ type queue struct {
 	alarm alarm // rings when a task becomes due or expires, or when a dead letter ends
 
 	mu        sync.Mutex
-	pending   recordList    // pending tasks
+	pending   recordList    // pending tasks without a lane
+	lanes     *lanes        // pending tasks with a lane, and what belongs to lanes; nil if there is nothing of that
+	pauses    *pauses       // nil if nothing is paused
 	scheduled timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
 	running   int           // number of tasks in holdings
 	dead      recordList    // dead letters, oldest first
@@ -38,8 +40,9 @@ type queue struct {
 	orphans  atomic.Int32 // number of arrivals that a Cancel or an expiry has made
 
 	// waiters are the wake-up channels of consumers that found nothing. Whenever the lock
-	// is free, there is no waiter that could have a task: pending is empty or there are no
-	// waiters, and no waiter may have a task that is parked.
+	// is free, there is no waiter that could have a task: the queue is paused, or pending is empty
+	// and no class of lanes is open, or there are no waiters; and no waiter may have a task that is
+	// parked.
 	waiters map[chan struct{}]struct{}
 
 	live          int     // number of dead letters and tasks that are not final
@@ -76,6 +79,9 @@ func (b *Broker) queue(name string) *queue {
 // lock locks the queue and moves the tasks that have become due.
 func (q *queue) lock(now instant) {
 	q.mu.Lock()
+	if q.lanes != nil {
+		q.lanes.tick(now)
+	}
 	for r := q.scheduled.due(now); r != nil; r = q.scheduled.due(now) {
 		q.becomeDue(r)
 	}
@@ -85,13 +91,21 @@ func (q *queue) lock(now instant) {
 	}
 }
 
-// unlock unlocks the queue. It wakes all waiters if a task is pending or was parked since
-// the lock. Those that find nothing wait again, so no wake-up is lost.
+// unlock unlocks the queue. It wakes all waiters if a task may be handed out or was parked
+// since the lock. Those that find nothing wait again, so no wake-up is lost.
 func (q *queue) unlock() {
+	open := q.pending.Len() > 0
+	if q.lanes != nil {
+		open = open || q.lanes.opened > 0
+		if q.lanes.empty() {
+			q.lanes = nil
+		}
+	}
+	open = open && !q.paused()
 	if q.used() != (q.unusedSince == 0) {
 		q.noteUse()
 	}
-	if q.pending.Len() > 0 || q.parked.news {
+	if open || q.parked.news {
 		q.wake()
 	}
 	q.parked.news = false
@@ -122,6 +136,9 @@ func (q *queue) update() {
 	q.alarm.set(min(q.scheduled.first(), q.deadByEnd.first(), q.deadlines.first()))
 	if at := q.abandonedAt(); at > now {
 		q.alarm.set(at)
+	}
+	if q.lanes != nil {
+		q.alarm.set(q.lanes.next())
 	}
 	q.unlock()
 	notices.deliver(q.b)

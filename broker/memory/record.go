@@ -27,6 +27,7 @@ type record struct {
 	flowCounted bool            // its flow has counted it before, and it was requeued since
 	started     bool            // the start of this attempt was recorded
 	relabeled   bool            // queue.metas has the metadata of its enqueue
+	aside       bool            // it is pending, and was set aside because it is paused
 	behind      bool            // it is blocked because it waits behind the holder of its unique key
 	attempt     uint32          // number of the next attempt while the task waits, else of the last one
 	unstarted   uint32          // number of attempts that were given back before a handler was started
@@ -38,6 +39,7 @@ type record struct {
 	deadline    moment          // never if it has none
 	seq         uint64          // the order among equal times, and among dead letters
 	holding     *holding        // the owner while it runs
+	lane        *laned          // nil if the task has no lane
 	task        *broker.Task    // nil once the task is over
 	outcome     *broker.Outcome // of a dead letter
 	idUntil     instant         // when the id may be used again; set for a dead letter

@@ -111,9 +111,12 @@ func (sb *settleBatch) finish(r *record, s *broker.Settlement) {
 }
 
 // giveBack returns a task to the front of its queue. Of the tasks of a batch the first one
-// comes first, so each one goes behind the previous.
+// comes first, so each one goes behind the previous. A task with a lane keeps its place there.
 func (sb *settleBatch) giveBack(r *record) {
 	q := r.queue
+	if q.pushLaned(r) {
+		return
+	}
 	q.pushBehind(sb.returned[q], r)
 	if sb.returned == nil {
 		sb.returned = make(map[*queue]*record, 1)
@@ -129,7 +132,10 @@ func (q *queue) again(r *record, s *broker.Settlement, now instant) {
 			q.failures.Put(r, why)
 		}
 	}
-	r.overdue, r.afresh = false, s.Verb == broker.VerbRetry
+	r.overdue = false
+	if s.Verb == broker.VerbRetry || !s.Unstarted {
+		r.afresh = s.Verb == broker.VerbRetry
+	}
 	if s.Delay > 0 {
 		q.schedule(r, broker.StateRetrying, now.plus(s.Delay))
 	} else {

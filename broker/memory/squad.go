@@ -43,13 +43,13 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 	var in dequeueSlabs
 	for i, id := range ids {
 		var d *broker.Delivery
-		ok := false
+		err := broker.ErrNotFound
 		if c != nil {
-			d, ok = c.assign(id, now, &in)
+			d, err = c.assign(id, now, &in)
 		}
 		switch {
-		case !ok:
-			errs[i] = fmt.Errorf("task %s: assign it to minion %s: %w", id, minion, broker.ErrNotFound)
+		case err != nil:
+			errs[i] = fmt.Errorf("task %s: assign it to minion %s: %w", id, minion, err)
 		case d != nil:
 			out = append(out, d)
 		}
@@ -62,19 +62,22 @@ func (b *Broker) Assign(ctx context.Context, minion broker.ID, ids []broker.ID) 
 
 // assign makes the consumer the owner of a blocked task and returns the delivery for its
 // OnAssign. If the consumer has no OnAssign the delivery is nil, and its next Dequeue returns
-// the task. It reports false if the consumer can't have the task.
-func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broker.Delivery, ok bool) {
+// the task. It returns an error if the consumer can't have the task.
+func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (*broker.Delivery, error) {
 	r, _ := c.b.index.lock(id, now)
 	if r == nil {
-		return nil, false
+		return nil, broker.ErrNotFound
 	}
 	q := r.queue
 	defer q.unlock()
 	h := c.holdingOf(q.name)
 	switch {
 	case h == nil, c.ended.Load():
-		return nil, false
-	case r.state == broker.StateBlocked && !r.behind && !q.halted(r):
+		return nil, broker.ErrNotFound
+	case r.state == broker.StateBlocked && !r.behind && !q.halted(r) && r.lane == nil: // a task with a lane is no member of a squad
+		if q.paused() || q.pauses.names(r.task) {
+			return nil, fmt.Errorf("queue %s: %w", q.name, broker.ErrPaused)
+		}
 		q.detach(r)
 		q.setOwner(r, h)
 		if c.cfg.Squads.OnAssign == nil {
@@ -83,12 +86,12 @@ func (c *consumer) assign(id broker.ID, now instant, in *dequeueSlabs) (d *broke
 		}
 	case r.state == broker.StateRunning && r.holding == h:
 	default:
-		return nil, false
+		return nil, broker.ErrNotFound
 	}
 	if c.cfg.Squads.OnAssign == nil {
-		return nil, true
+		return nil, nil
 	}
-	return r.delivery(now, in), true
+	return r.delivery(now, in), nil
 }
 
 // assigned is an attempt that was assigned to a consumer without OnAssign.

@@ -35,7 +35,6 @@ const (
 type abandonedTask struct {
 	id      broker.ID
 	attempt uint32 // number of the attempt that would have been next; the message must still have it
-	unique  string
 	outcome []byte // the record of the outcome, behind its length (4 bytes)
 }
 
@@ -87,19 +86,20 @@ func (b *Broker) abandon(ctx context.Context, k *keys) error {
 }
 
 // unstrand moves the overdue parked tasks among the pending ones of a partition without a minion
-// back to the parked ones. Those behind many other tasks stay, until there are fewer or a minion
-// comes.
+// back to the parked ones. Those behind many other tasks of the list stay, until there are fewer or a
+// minion comes.
 func (b *Broker) unstrand(ctx context.Context, k *keys) error {
 	for from, mark := "0", ""; from != ""; {
 		began := time.Now()
-		reply, err := scriptStranded.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.parked, k.needs}, from, mark)
+		keys := append([]string{k.minions, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.parked, k.needs}, k.lanes...)
+		reply, err := scriptStranded.run(ctx, b, keys, from, mark)
 		if err != nil {
 			return err
 		}
 		list := toList(reply)
-		from, mark = "", toString(item(list, 1))
-		if n, more := item(list, 0).(int64); more && n < purgeDepth {
-			from = strconv.FormatInt(n, 10)
+		from, mark = toString(item(list, 0)), toString(item(list, 1))
+		if n, err := strconv.Atoi(from); err == nil && n >= purgeDepth {
+			from, mark = "l", "in part" // the tasks in line are next
 		}
 		select {
 		case <-time.After(time.Since(began)): // leave half of the server's time to others
@@ -150,7 +150,7 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 		}
 		class, read, sweep := retention(b.cfg.atLeast, d.Retention, d.DeadFor, d.DeadFor > 0)
 		of := keptFor{class, read, sweep}
-		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, unique: d.Unique.Key, outcome: appendFrame(nil, &s.Outcome)})
+		ends[of] = append(ends[of], abandonedTask{id: d.ID, attempt: d.Attempt, outcome: appendFrame(nil, &s.Outcome)})
 	}
 	return ends, nil
 }
@@ -160,13 +160,14 @@ func (b *Broker) askOutcomes(ctx context.Context, k *keys, msgs []string, now in
 func (b *Broker) endAbandoned(ctx context.Context, k *keys, of keptFor, tasks []abandonedTask) (int, error) {
 	names := []string{
 		k.minions, k.due, k.scheduled, k.parked, k.needs, k.state, k.dead, k.unique, k.retention, k.ended(of.class),
-		k.about, k.deadlines, k.flows, k.outbox,
+		k.about, k.deadlines, k.flows, k.outbox, k.holders, k.ready, k.checked, k.watch,
 	}
-	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes}
+	names = append(names, k.lanes...)
+	args := []any{b.cfg.abandoned.Milliseconds(), of.class, of.read.Milliseconds(), of.sweep.Milliseconds(), b.space.inboxes, k.wake}
 	for i := range tasks {
 		t := &tasks[i]
 		names = append(names, k.record(t.id))
-		args = append(args, t.id[:], binary.BigEndian.AppendUint32(nil, t.attempt), t.outcome, t.unique)
+		args = append(args, t.id[:], binary.BigEndian.AppendUint32(nil, t.attempt), t.outcome)
 	}
 	reply, err := scriptAbandon.run(ctx, b, names, args...)
 	if err != nil {

@@ -131,6 +131,80 @@ func abandonedAmongPending(t *testing.T, url, ends string) {
 	}
 }
 
+// The same with tasks in line: what waits for a limit or for a sequence ends, too, and the next task of
+// the sequence goes on.
+func TestAbandonedInLine(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(t *testing.T, url string) {
+		b, ctx := open(t, url, redis.RoundsEvery(time.Hour), redis.AbandonedAfter(0), redis.NoHousekeeping()), t.Context()
+		raw := rawClient(t, url)
+		base := "{" + redis.DefaultNamespace + ":q}:"
+		var tasks []*broker.Task
+		for i := range 250 {
+			l := broker.Lane{Key: strconv.Itoa(i % 7), Limits: []broker.Charge{{Limit: "l", Cost: 1}}}
+			if i == 0 {
+				l = broker.Lane{Sequence: "s"}
+			}
+			tasks = append(tasks, laned("q", l))
+		}
+		next := laned("q", broker.Lane{Sequence: "s"})
+		enqueue(t, b, tasks...)
+		last := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 500})
+		var batch []broker.Settlement
+		for _, d := range dequeue(t, last, len(tasks), 5*time.Second, "q") {
+			batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbPark, Unstarted: true, Delay: time.Millisecond})
+		}
+		for _, err := range settle(t, last, batch...) {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		enqueue(t, b, next)
+		if err := b.SetLimit(ctx, "q", broker.Limit{Name: "l", Paused: true}); err != nil {
+			t.Fatal(err)
+		}
+		for raw.Exists(ctx, base+"due").Val() > 0 { // until all are pending
+			if ds, err := last.Dequeue(ctx, []string{"q"}, 1, 10*time.Millisecond); err != nil || len(ds) > 0 && ds[0].ID != tasks[0].ID {
+				t.Fatal(ds, err)
+			}
+		}
+		if err := last.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		consume(t, b, broker.ConsumerConfig{Queues: []string{"elsewhere"}, OnAbandoned: func(d *broker.Delivery) broker.Outcome {
+			return broker.Outcome{State: broker.StateFailed, Name: d.Name, Attempts: d.Start - 1, Err: &broker.Failure{Message: "nobody came"}}
+		}})
+		for range 2 { // one round moves them back to the parked ones, and one ends them
+			if err := raw.Del(ctx, "{"+redis.DefaultNamespace+":queues}:turn").Err(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.Round(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ids := make([]broker.ID, len(tasks))
+		for i, x := range tasks {
+			ids[i] = x.ID
+		}
+		found, err := b.Lookup(ctx, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, st := range found {
+			if st.State != broker.StateFailed {
+				t.Fatalf("the overdue task %s is %s after two rounds, want failed", st.ID, st.State)
+			}
+		}
+		if raw.Exists(ctx, base+"needs", base+"parked").Val() > 0 || raw.ZCard(ctx, base+"lined").Val() != 1 {
+			t.Fatalf("keys of parked tasks are left, or %d tasks are in line, want 1", raw.ZCard(ctx, base+"lined").Val())
+		}
+		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 1})
+		if got := dequeue(t, c, 1, 5*time.Second, "q"); got[0].ID != next.ID {
+			t.Fatalf("task %s is handed out, want the next one of the sequence", got[0].ID)
+		}
+	})
+}
+
 // The search of a long list for overdue tasks takes many short scripts. A script that moves tasks
 // from the end of the list searches the list once, and not once for each of them.
 func TestAbandonedBehindMany(t *testing.T) {

@@ -147,7 +147,7 @@ func TestAbandoned(t *testing.T) {
 
 		// The keys of the tasks that have ended are removed; those of the others stay.
 		for key, want := range map[string]int64{
-			"parked": 1, "needs": 1, "later": 121, "due": 121, "unique": 0, "about": 0, "deadlines": 0,
+			"parked": 1, "needs": 1, "later": 121, "due": 121, "unique": 0, "holders": 0, "about": 0, "deadlines": 0,
 		} {
 			n, err := raw.Eval(t.Context(), "local t = redis.call('TYPE', KEYS[1]).ok; return t == 'hash' and redis.call('HLEN', KEYS[1]) or t == 'zset' and redis.call('ZCARD', KEYS[1]) or 0",
 				[]string{queue + key}).Int64()
@@ -214,7 +214,7 @@ func TestAbandonedWithAKeyOfAnotherType(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, key := range []string{"dead", "unique", "about", "flows", "outbox", "needs", "keep", "deadlines"} {
+		for _, key := range []string{"dead", "unique", "holders", "about", "flows", "outbox", "needs", "keep", "deadlines"} {
 			spoiled := queue + key
 			kept := spoiled + ":kept"
 			there := raw.Exists(t.Context(), spoiled).Val() == 1

@@ -44,7 +44,7 @@ func aclIn(t *testing.T, file, margin string) []string {
 		t.Fatalf("%s has no ACL", file)
 	}
 	words := []string{"ACL", "SETUSER"}
-	for _, w := range strings.Fields(rule) {
+	for w := range strings.FieldsSeq(rule) {
 		if w != "//" {
 			words = append(words, w)
 		}
@@ -92,7 +92,7 @@ func TestACL(t *testing.T) {
 		"FLUSHALL", "FLUSHDB", "KEYS *", "CONFIG GET *", "ACL LIST", "SHUTDOWN", "SCRIPT FLUSH", "FUNCTION FLUSH", "CLIENT LIST", "CLIENT KILL 127.0.0.1:1",
 	} {
 		var args []any
-		for _, w := range strings.Fields(words) {
+		for w := range strings.FieldsSeq(words) {
 			args = append(args, w)
 		}
 		if err := user.Do(t.Context(), args...).Err(); err == nil || !strings.HasPrefix(err.Error(), "NOPERM") {

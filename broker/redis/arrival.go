@@ -257,7 +257,7 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 				errs[positions[i]] = fmt.Errorf("task %s: %w", ids[positions[i]], err)
 				continue
 			}
-			if d.Flow.Blocked {
+			if d.Flow.Blocked && d.Unique.OnConflict != broker.ConflictLatest { // else it waits for its unique key
 				out[positions[i]] = &d.Task
 			}
 		}
@@ -300,7 +300,8 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		if !ok || len(positions[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)
 			open[k], sizes[k] = n, 0
-			calls = append(calls, &call{script: scriptRelease, keys: []string{k.ready, k.checked, k.due, k.scheduled, k.watch}, args: []any{k.wake}})
+			keys := append([]string{k.ready, k.checked, k.due, k.scheduled, k.watch, k.holders}, k.lanes...)
+			calls = append(calls, &call{script: scriptRelease, keys: keys, args: []any{k.wake}})
 			positions = append(positions, nil)
 		}
 		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))

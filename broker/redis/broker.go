@@ -40,7 +40,9 @@ type Broker struct {
 	housekeeping housekeeping
 	wrongTypes   wrongTypeLog
 	consumers    consumerSet
-	unlog        func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
+
+	documentWaits documentWaits
+	unlog         func() // stops forwarding the client library's log lines to log; nil if they are not forwarded
 
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc

@@ -158,8 +158,9 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 	outcome := appendFrame(nil, &broker.Outcome{State: c.as, Finished: time.Now()})
 	names := []string{
 		k.state, k.due, k.scheduled, k.canceled, k.stop, k.ready, k.checked, k.minions,
-		k.retention, k.ended(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines,
+		k.retention, k.ended(class), k.watch, k.flows, k.outbox, k.about, k.parked, k.needs, k.deadlines, k.unique, k.holders,
 	}
+	names = append(append(names, k.lanes...), k.aside, k.back)
 	args := []any{len(minions)}
 	for _, m := range minions {
 		names = append(names, k.flight(m), k.claim(m))
@@ -187,8 +188,7 @@ func (c *ending) run(ctx context.Context, ids []any, tell bool) ([]any, error) {
 		c.minions = toStrings(item(list, 1))
 		return nil, nil
 	}
-	b.unlock(ctx, k, toStrings(item(list, 1)))
-	if toInt(item(list, 2)) > 0 {
+	if toInt(item(list, 1)) > 0 {
 		c.arrived = true
 	}
 	verdicts := toList(item(list, 0))

@@ -58,7 +58,7 @@ func TestForbiddenChannel(t *testing.T) {
 		if err := admin.Do(t.Context(), "ACL", "SETUSER", user, "on", ">secret", "~*", "+@all", "resetchannels").Err(); err != nil {
 			t.Fatal(err)
 		}
-		for _, channel := range strings.Fields(c.channels) {
+		for channel := range strings.FieldsSeq(c.channels) {
 			if err := admin.Do(t.Context(), "ACL", "SETUSER", user, channel).Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -356,14 +356,15 @@ func (c *consumer) again(k *keys) {
 
 // fetchOne runs the dequeue script for one partition. It repeats that while the script returns
 // only cancelled messages and says that there are more. The reply has the server's time,
-// the next due time, whether there is more, the number of messages, these, and then
-// messages with unique keys that were dropped.
+// the next due time, whether there is more, the number of messages, and these.
 func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*broker.Delivery, more bool, err error) {
 	for {
 		asked := time.Now()
 		reply, err := askOr(ctx, func() ([]string, error) {
 			return scriptDequeue.texts(ctx, c.b,
-				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows},
+				[]string{k.ready, k.checked, k.canceled, k.due, k.scheduled, k.flight(c.minion), k.minions, k.unreadable, k.watch, k.parked, k.needs, k.halt, k.flows,
+					k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8],
+					k.paused, k.aside, k.back},
 				c.minion, k.wake, most, broker.MaxBatchBytes)
 		}, func([]string, error) { c.distrust() })
 		if err != nil {
@@ -389,11 +390,7 @@ func (c *consumer) fetchOne(ctx context.Context, k *keys, most int) (out []*brok
 		now := toInt(reply[0])
 		c.note(k, reply[1], now)
 		more = reply[2] == "1"
-		msgs, dropped := reply[4:4+n], reply[4+n:]
-		out, err = c.deliver(ctx, k, msgs, now, slices.Grow(out, n), fetched)
-		if len(dropped) > 0 {
-			_ = do(ctx, func() error { c.b.unlock(ctx, k, dropped); return nil })
-		}
+		out, err = c.deliver(ctx, k, reply[4:4+n], now, slices.Grow(out, n), fetched)
 		if err != nil {
 			return nil, true, err
 		}
@@ -433,7 +430,7 @@ func (c *consumer) setAside(ctx context.Context, k *keys, flight string, ids []s
 // legible reports whether the head of a message can be read, by the same rules as
 // readable.lua.
 func legible(msg string) bool {
-	return len(msg) >= wire.HeadSize && msg[0] >= wire.MessageVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
+	return len(msg) >= wire.HeadSize && msg[0] >= wire.PlainVersion && msg[0] <= wire.MaxMessageVersion || isStub(msg)
 }
 
 // adopt returns tasks that the consumer holds as the server sees it, but has not received,

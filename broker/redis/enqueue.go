@@ -18,9 +18,11 @@ import (
 // one partition, and are at most broker.MaxBatch tasks and about broker.MaxBatchBytes. All
 // parts are sent in one round trip. There are two scripts. Ordinary tasks, which are ready at
 // once, go by enqueue_plain, which only appends messages and states. Tasks with a delay, a
-// deadline, a unique key or a flow, and blocked ones, go by enqueue, which is slower. A
+// deadline or a flow, and blocked ones, go by enqueue, which is slower. A
 // part of ordinary tasks falls back to enqueue if enqueue_plain does not store it: a task
-// may be known already, a record may be missing, or the queue may not be registered.
+// may be known already, a record may be missing, or the queue may not be registered. Tasks with
+// a unique key go by a third script, after the others; see unique.go. So do the tasks with a lane
+// that follow the first one with a unique key, since tasks of a lane must keep their order.
 //
 // The scripts leave out a task that is stored already with the same content. So Enqueue may be
 // repeated after a lost reply, and no task is stored twice.
@@ -39,6 +41,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	failed := failures{of: len(tasks)}
 	var parts []*part
 	var open map[destination]*part // the last part for each destination; nil while there is one
+	var keyed []*keyedBatch
 	var seen ids
 	if len(tasks) > 1 {
 		seen = idSets.Get().(ids)
@@ -48,7 +51,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 	var q *queue
 	var p *part
 	for i, t := range tasks {
-		err := broker.CheckTask(b, t)
+		err := t.Check(b.cfg.limits)
 		if err == nil && (q == nil || q.name != t.Queue) {
 			q, err = b.queues.open(ctx, t.Queue)
 		}
@@ -58,6 +61,14 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 		}
 		if err != nil {
 			failed.set(i, err)
+			continue
+		}
+		if t.Unique.Key != "" || t.Lane != nil && len(keyed) > 0 {
+			at := slices.IndexFunc(keyed, func(kb *keyedBatch) bool { return kb.keys == k })
+			if at < 0 {
+				at, keyed = len(keyed), append(keyed, &keyedBatch{keys: k})
+			}
+			keyed[at].positions = append(keyed[at].positions, i)
 			continue
 		}
 		// Continue the last part for the destination of this task.
@@ -81,6 +92,9 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 		p.simple = p.simple && p.field(t, seen)
 	}
 	b.sendParts(ctx, parts, tasks, &failed)
+	for _, kb := range keyed {
+		b.sendKeyed(ctx, kb, tasks, &failed)
+	}
 	return broker.NewBatchError(failed.errs)
 }
 
@@ -107,7 +121,7 @@ type destination struct {
 // ordinary reports whether a task is ready at once and needs no key but the ready list and the
 // state hash.
 func ordinary(t *broker.Task) bool {
-	return t.Delay <= 0 && t.Deadline == 0 && t.Unique.Key == "" && t.Flow.ID.IsZero() && !t.Flow.Blocked
+	return t.Delay <= 0 && t.Deadline == 0 && t.Flow.ID.IsZero() && !t.Flow.Blocked && t.Lane == nil
 }
 
 // part is the tasks that one run of an enqueue script stores. They are either all plain, which
@@ -123,7 +137,7 @@ type part struct {
 	large     []int         // indices in plain of those with a large record
 	fields    []field       // fields of the state hash for the plain messages
 	last      []int         // index in the batch of each other message
-	other     []any         // arguments of the other messages, six for each
+	other     []any         // arguments of the other messages, five for each; of tasks with a unique key eleven
 	others    []largeRecord // large records of the other messages
 	notes     []note        // metadata of all messages
 	limit     time.Duration // time until the first deadline; 0 if no task has one
@@ -154,7 +168,7 @@ func (p *part) add(position int, t *broker.Task, left int) {
 		p.note(t, p.in.bytes[from:], true, large)
 		return
 	}
-	// A task that is not ordinary has six arguments for the enqueue script.
+	// A task that is not ordinary has five arguments for the enqueue script.
 	p.simple = false
 	msg := wire.AppendRecord(nil, t)
 	record, large := msg, p.cfg.hasLargeRecord(t)
@@ -170,14 +184,19 @@ func (p *part) add(position int, t *broker.Task, left int) {
 	if t.Flow.Blocked {
 		blocked = 1
 	}
-	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), t.Unique.Key, ref, blocked)
+	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), ref, blocked)
 	p.last = append(p.last, position)
+	p.expires(t)
+	p.note(t, record, false, large)
+}
+
+// expires notes the deadline of a task, if it has one.
+func (p *part) expires(t *broker.Task) {
 	if t.Deadline != 0 {
 		if left := max(t.Deadline, time.Millisecond); p.limit == 0 || left < p.limit {
 			p.limit = left
 		}
 	}
-	p.note(t, record, false, large)
 }
 
 // free gives the memory of the part back to the pool. No script may be under way with it.
@@ -220,7 +239,8 @@ func (p *part) call() *call {
 		c.keys = []string{k.ready, k.checked, k.state, k.meta, k.watch}
 	} else {
 		c.script = scriptEnqueue
-		c.keys = []string{k.ready, k.checked, k.state, k.due, k.scheduled, k.unique, k.meta, k.watch, k.flows, k.deadlines}
+		c.keys = []string{k.ready, k.checked, k.state, k.due, k.scheduled, k.meta, k.watch, k.flows, k.deadlines}
+		c.keys = append(c.keys, k.lanes...)
 		c.args = append(args, p.other...)
 	}
 	for _, s := range before {
@@ -262,7 +282,7 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 					if slices.Contains(q.parts, p.keys) {
 						again = append(again, p)
 					} else {
-						b.sendElsewhere(ctx, p, tasks, failed)
+						b.sendElsewhere(ctx, p.all(), tasks, failed)
 					}
 					continue
 				}
@@ -304,11 +324,10 @@ func inOrder(parts []*part, calls []*call) {
 	}
 }
 
-// sendElsewhere enqueues the tasks of a part anew. Their queue was removed from the registry, and
-// registered again with another number of partitions, so the partition of the part no longer
-// exists.
-func (b *Broker) sendElsewhere(ctx context.Context, p *part, tasks []*broker.Task, failed *failures) {
-	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
+// sendElsewhere enqueues the tasks at some positions of the batch anew. Their queue was removed
+// from the registry, and registered again with another number of partitions, so the partition
+// that they were to go to no longer exists.
+func (b *Broker) sendElsewhere(ctx context.Context, positions []int, tasks []*broker.Task, failed *failures) {
 	some := make([]*broker.Task, len(positions))
 	for i, position := range positions {
 		some[i] = tasks[position]
@@ -338,11 +357,14 @@ func isMissing(reply any) bool {
 	return is
 }
 
+// all returns the positions in the batch of all tasks of the part.
+func (p *part) all() []int { return append(slices.Clip(p.positions), p.last...) }
+
 // answer sets the errors of the part's tasks. If err is not nil all get it. Else refused has
-// the tasks that the script refused: for each, its number in the part from 1, and the id of
-// the task that has its id or unique key.
+// the tasks that the script refused: for each, its number in the part from 1, and its own id, or
+// the state of the task that has its id, if that can't be read.
 func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
-	positions := append(p.positions[:len(p.positions):len(p.positions)], p.last...)
+	positions := p.all()
 	if err != nil {
 		for _, position := range positions {
 			failed.set(position, err)
@@ -351,15 +373,12 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	}
 	for j := 0; j+1 < len(refused); j += 2 {
 		position := positions[toInt(refused[j])-1]
+		id := tasks[position].ID
 		if known := toString(refused[j+1]); len(known) != len(broker.ID{}) {
-			failed.set(position, fmt.Errorf("task %s: its id is taken, and the state of the task that has it can't be read: %w", tasks[position].ID, unreadableState(known)))
+			failed.set(position, takenUnreadable(id, known))
 			continue
 		}
-		e := &broker.DuplicateError{ID: tasks[position].ID, Holder: toID(refused[j+1])}
-		if e.Holder != e.ID {
-			e.Key = tasks[position].Unique.Key
-		}
-		failed.set(position, e)
+		failed.set(position, &broker.DuplicateError{ID: id, Holder: id})
 	}
 }
 

@@ -106,8 +106,12 @@ func (b *Broker) fault(what string, err error) error {
 // script fails at one key, its writes to other keys stay.
 var errDamagedHalfway = fmt.Errorf("%w, and a part may have been done: %w", broker.ErrDamaged, broker.ErrIndeterminate)
 
-// reading has the scripts that write nothing.
-var reading = []*script{scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup}
+// reading has the scripts that write nothing; and scriptArrivals, which reads its only key before it
+// writes there, so that it has done nothing if the key has another type.
+var reading = []*script{
+	scriptStatus, scriptLocate, scriptCensus, scriptRecord, scriptArrivals, scriptMembers, scriptFlowLookup, scriptFlowQueues,
+	scriptHaltRunning, scriptDocumentRead, scriptDocumentChanges,
+}
 
 // writes reports whether an operation, by its name as in fault, is a script that writes.
 func writes(what string) bool {

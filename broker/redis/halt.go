@@ -205,7 +205,7 @@ func (b *Broker) resume(ctx context.Context, flows map[*queue][]broker.ID) error
 			for _, k := range q.parts {
 				own := slices.Clone(args)
 				own[0] = k.wake
-				calls = append(calls, &call{script: scriptResume, keys: []string{k.halt, k.checked, k.canceled, k.ready, k.outbox, k.watch}, args: own})
+				calls = append(calls, &call{script: scriptResume, keys: []string{k.halt, k.checked, k.canceled, k.ready, k.outbox, k.watch, k.lanes[lanesLined], k.paused, k.back}, args: own})
 			}
 		}
 	}

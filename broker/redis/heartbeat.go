@@ -13,7 +13,6 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // This file renews the lease of a minion, and does the work that a heartbeat finds.
@@ -121,7 +120,7 @@ func (c *consumer) renewLeases(ctx context.Context, load broker.Load) (info []by
 		i += n
 		var names []string
 		for _, k := range part {
-			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines)
+			names = append(names, k.minions, k.watch, k.ready, k.checked, k.due, k.stop, k.retention, k.flight(c.minion), k.claim(c.minion), k.outbox, k.parked, k.deadlines, k.lanes[lanesOpening])
 		}
 		parts = append(parts, part)
 		calls = append(calls, &call{script: scriptHeartbeat, keys: names, args: []any{c.minion, c.leaseMillis(), listens}})
@@ -427,7 +426,9 @@ func (b *Broker) minionsNow(ctx context.Context) ([]broker.MinionInfo, error) {
 func (b *Broker) leave(ctx context.Context, k *keys, minion, why string, fence time.Duration) (n int, taken bool, err error) {
 	for first := true; ; first = false {
 		reply, err := scriptLeave.run(ctx, b,
-			[]string{k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs},
+			append([]string{
+				k.minions, k.watch, k.ready, k.checked, k.flight(minion), k.claim(minion), k.stop, k.unreadable, k.state, k.deadlines, k.needs, k.scheduled,
+			}, k.lanes...),
 			minion, k.wake, why, fence.Milliseconds())
 		if err != nil {
 			return n, taken, err
@@ -452,24 +453,6 @@ const (
 	// transit.
 	leftFenceFor = 10 * time.Minute
 )
-
-// unlock frees the unique keys of messages that were removed. An error is only logged: the
-// unique key of a final task blocks nobody, it only takes memory.
-func (b *Broker) unlock(ctx context.Context, k *keys, msgs []string) {
-	var args []any
-	for _, msg := range msgs {
-		var d broker.Delivery
-		if err := wire.ParseRecord(&d, []byte(msg), 0); err == nil && d.Unique.Key != "" {
-			args = append(args, d.Unique.Key, d.ID[:])
-		}
-	}
-	if len(args) == 0 {
-		return
-	}
-	if _, err := scriptUnlock.run(ctx, b, []string{k.unique}, args...); err != nil && !errors.Is(err, context.Canceled) {
-		b.log.Debug("redis: can't free the unique keys of cancelled tasks", "queue", k.queue, "error", err)
-	}
-}
 
 // uint48 reads a big-endian number of 6 bytes.
 func uint48(s string) (n int64) {

@@ -64,8 +64,12 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	pipe := b.rdb.Pipeline()
 	ready, head := pipe.LLen(ctx, k.ready), pipe.LIndex(ctx, k.ready, 0)
 	checked, canceled := pipe.LLen(ctx, k.checked), pipe.SCard(ctx, k.canceled)
+	alone := pipe.LIndex(ctx, k.checked, 0)
 	due, dead, unreadable := pipe.ZCard(ctx, k.due), pipe.HLen(ctx, k.dead), pipe.LLen(ctx, k.unreadable)
 	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
+	lined := pipe.ZCard(ctx, k.lanes[lanesLined])
+	aside, back := pipe.ZCard(ctx, k.aside), pipe.ZCard(ctx, k.back)
+	paused, whole := pipe.Exists(ctx, k.paused), pipe.HExists(ctx, k.paused, "")
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
 		return b.fault("inspect queue "+k.queue, err)
@@ -74,7 +78,11 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	if head.Val() == "!" { // a token
 		info.Pending--
 	}
-	if halt.Val() > 0 && checked.Val() > 0 { // while a flow is halted, the list of checked messages has a token, too
+	info.Pending += int(lined.Val() + aside.Val() + back.Val())
+	info.Paused = info.Paused || whole.Val()
+	// While a flow is halted, tasks are in line or something is paused, the list of checked messages
+	// has a token, too. It may stay alone for a moment after that.
+	if (halt.Val() > 0 || lined.Val() > 0 || paused.Val() > 0 || back.Val() > 0 || alone.Val() == "!") && checked.Val() > 0 {
 		info.Pending--
 	}
 	info.Scheduled += int(due.Val() - parked.Val()) // parked tasks are in both sets
@@ -86,12 +94,17 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	}
 	pipe = b.rdb.Pipeline()
 	var counts []*redis.IntCmd
+	var tokens []*redis.IntSliceCmd
 	for _, m := range minions.Val() {
 		counts = append(counts, pipe.HLen(ctx, k.flight(m)), pipe.LLen(ctx, k.claim(m)))
+		tokens = append(tokens, pipe.LPosCount(ctx, k.claim(m), "!", 0, redis.LPosArgs{})) // a blocking move may have taken some
 	}
-	_, _ = pipe.Exec(ctx) // a minion that has just left has no list; its LLEN fails, and counts as 0
+	_, _ = pipe.Exec(ctx) // a minion that has just left has no list; its LLEN and LPOS fail, and count as 0
 	for _, c := range counts {
 		info.Running += int(c.Val())
+	}
+	for _, c := range tokens {
+		info.Running -= len(c.Val())
 	}
 	return nil
 }
@@ -309,6 +322,7 @@ const requeueAtOnce = 250
 type letter struct {
 	id     broker.ID
 	unique string // its unique key; "" until its message has been read
+	tail   string // what the hash unique has of it behind the times, see keyTail
 	at     int    // its index among the ids of this partition
 }
 
@@ -316,14 +330,12 @@ type letter struct {
 // or for all.
 func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any, error) {
 	letters = letters[:min(len(letters), requeueAtOnce)]
-	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines}
+	names := []string{k.dead, k.state, k.ready, k.checked, k.watch, k.unique, k.deadlines, k.holders, k.scheduled}
+	names = append(names, k.lanes...)
 	args := []any{k.wake}
 	for _, l := range letters {
-		names = append(names, k.record(l.id))
-		args = append(args, l.id[:], l.unique)
-	}
-	for _, l := range letters {
-		names = append(names, k.excused(l.id))
+		names = append(names, k.record(l.id), k.excused(l.id), k.window(l.unique))
+		args = append(args, l.id[:], l.unique, l.tail)
 	}
 	reply, err := scriptRequeue.run(ctx, b, names, args...)
 	if err != nil {
@@ -342,8 +354,8 @@ func (b *Broker) requeue(ctx context.Context, k *keys, letters []letter) ([]any,
 func (l *letter) read(reply any) (done bool, err error) {
 	const idSize = len(broker.ID{})
 	switch text, _ := reply.(string); {
-	case len(text) == idSize:
-		return true, &broker.DuplicateError{ID: l.id, Holder: toID(text), Key: l.unique}
+	case len(text) > idSize && text[0] == 0xff: // no message begins like this
+		return true, duplicate(l.id, toID(text[1:]), l.unique, text[1+idSize:])
 	case len(text) > idSize:
 		var d broker.Delivery
 		if err := wire.ParseRecord(&d, []byte(text), 0); err != nil {
@@ -352,7 +364,7 @@ func (l *letter) read(reply any) (done bool, err error) {
 		if d.Unique.Key == "" {
 			return true, fmt.Errorf("dead letter %s: %w: it has no unique key, and should", l.id, broker.ErrMalformed)
 		}
-		l.unique = d.Unique.Key
+		l.unique, l.tail = d.Unique.Key, keyTail(&d.Task)
 		return false, nil
 	}
 	switch toInt(reply) {

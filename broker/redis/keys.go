@@ -24,29 +24,34 @@ type keys struct {
 	queue string // the name of the queue
 	base  string // all keys below begin with it
 
-	ready      string // list of messages, or of a token alone; see push.lua
-	checked    string // list of messages that the dequeue script checks before they start
-	canceled   string // set of ids of messages in checked that were cancelled
-	halt       string // hash of ids of halted flows -> since when; see halt.lua
-	state      string // hash of id, or name of a block of ids -> states; see status.lua, block.lua
-	due        string // sorted set of ids by due time in unix ms
-	scheduled  string // hash of id -> message, of the tasks in due and of blocked ones
-	unique     string // hash of unique key -> id of the task that has it
-	dead       string // hash of id -> message, of dead letters
-	parked     string // sorted set of ids of parked tasks by the number of their need; see unpark.lua
-	needs      string // hash of such a number -> the need itself
-	about      string // hash of metadata and last failures, of the tasks that have some; see about.lua
-	unreadable string // list of messages and arrivals that can't be read
-	deadlines  string // sorted set of ids by deadline in unix ms; see expire.go
-	flows      string // hash of id -> flow and position in it, of members that are not final
-	outbox     string // hash of arrivals; see arrive.lua
-	stop       string // set of ids of running tasks that were cancelled
-	minions    string // sorted set of minions by the end of their lease in unix ms; negative scores: see leave.lua
-	watch      string // sorted set of the minions among them that listen to the channel wake
-	retention  string // sorted set of retention classes by the time when the next task is to be swept
-	meta       string // exists while the queue is registered; see found.lua
-	wake       string // channel on which minions of several queues hear that there are tasks
-	park       string // channel on which minions hear of a new need of parked tasks
+	ready      string   // list of messages, or of a token alone; see push.lua
+	checked    string   // list of messages that the dequeue script checks before they start
+	canceled   string   // set of ids of messages in checked that were cancelled
+	halt       string   // hash of ids of halted flows -> since when; see halt.lua
+	state      string   // hash of id, or name of a block of ids -> states; see status.lua, block.lua
+	due        string   // sorted set of ids by due time in unix ms
+	scheduled  string   // hash of id -> message, of the tasks in due and of blocked ones
+	unique     string   // hash of unique key -> the task that has it; see free_keys.lua
+	holders    string   // hash of id -> unique key of the task, with the task that waits behind it
+	dead       string   // hash of id -> message, of dead letters
+	parked     string   // sorted set of ids of parked tasks by the number of their need; see unpark.lua
+	needs      string   // hash of such a number -> the need itself
+	about      string   // hash of metadata and last failures, of the tasks that have some; see about.lua
+	unreadable string   // list of messages and arrivals that can't be read
+	deadlines  string   // sorted set of ids by deadline in unix ms; see expire.go
+	flows      string   // hash of id -> flow and position in it, of members that are not final
+	outbox     string   // hash of arrivals; see arrive.lua
+	stop       string   // set of ids of running tasks that were cancelled
+	minions    string   // sorted set of minions by the end of their lease in unix ms; negative scores: see leave.lua
+	watch      string   // sorted set of the minions among them that listen to the channel wake
+	retention  string   // sorted set of retention classes by the time when the next task is to be swept
+	meta       string   // exists while the queue is registered; see found.lua
+	lanes      []string // keys of tasks with a lane, in the order of laneKeys in lane.lua
+	paused     string   // hash of pauses; see paused.lua
+	aside      string   // sorted set of ids of tasks that were set aside, by their order
+	back       string   // the same, of tasks that come back
+	wake       string   // channel on which minions of several queues hear that there are tasks
+	park       string   // channel on which minions hear of a new need of parked tasks
 }
 
 // newKeys returns the keys of one of so many partitions of a queue.
@@ -68,14 +73,29 @@ func keysOf(namespace, queue, part string) *keys {
 		queue: queue, base: base,
 		ready: base + "ready", checked: base + "held", canceled: base + "gone", halt: base + "halt",
 		state: base + "state", due: base + "due", scheduled: base + "later",
-		unique: base + "unique", dead: base + "dead", unreadable: base + "odd",
+		unique: base + "unique", holders: base + "holders", dead: base + "dead", unreadable: base + "odd",
 		about: base + "about", parked: base + "parked", needs: base + "needs", deadlines: base + "deadlines",
 		flows: base + "flows", outbox: base + "outbox",
 		stop: base + "stop", minions: base + "minions", watch: base + "watch",
 		retention: base + "keep", meta: base + "meta",
+		lanes: []string{
+			base + "lanes", base + "lined", base + "lkeys", base + "open", base + "waits",
+			base + "opening", base + "charges", base + "rates", base + "limits",
+		},
+		paused: base + "paused", aside: base + "aside", back: base + "back",
 		wake: wake, park: park,
 	}
 }
+
+// The indices in keys.lanes of keys that are used alone.
+const (
+	lanesLined   = 1
+	lanesOpen    = 3
+	lanesWaits   = 4
+	lanesOpening = 5
+	lanesCharges = 6
+	lanesLimits  = 8
+)
 
 // claim is the list into which a minion's blocking moves put messages, or the fence that
 // takes its place when the minion has left; see leave.lua.
@@ -100,10 +120,26 @@ type flowKeys struct {
 }
 
 // newFlowKeys returns the keys of a flow.
-
 func newFlowKeys(namespace string, id broker.ID) flowKeys {
 	base := "{" + namespace + ":flow:" + hex.EncodeToString(id[:]) + "}:"
 	return flowKeys{flow: base + "flow", members: base + "members", results: base + "results"}
+}
+
+// documentKeys are the names of all keys of one collection of documents. They share a hash slot.
+type documentKeys struct {
+	documents string // hash of name -> record; see document_write.lua
+	versions  string // sorted set of names by version, with those that were removed lately
+	removed   string // sorted set of the latter by the time of the removal in unix ms
+	changes   string // channel on which waiting readers hear of changes
+}
+
+// newDocumentKeys returns the keys of a collection.
+func newDocumentKeys(namespace, collection string) documentKeys {
+	base := "{" + namespace + ":documents:" + collection + "}:"
+	return documentKeys{
+		documents: base + "documents", versions: base + "versions", removed: base + "removed",
+		changes: namespace + ":documents:" + collection,
+	}
 }
 
 // space are the keys and channels of a namespace that belong to no queue. A prefix is

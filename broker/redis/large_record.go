@@ -36,7 +36,7 @@ import (
 const largeRecordFrom = 4 << 10
 
 // stubMark is the version byte of a stub.
-const stubMark = 0x80 | wire.MessageVersion
+const stubMark = 0x80 | wire.PlainVersion
 
 // stubSize is the length of a stub: a head, and the length of the record (4 bytes).
 const stubSize = wire.HeadSize + 4
@@ -49,11 +49,12 @@ const readBytes = 512 << 10
 // runs later than that it finds the record missing, and the sender stores it again.
 const orphanFor = time.Minute
 
-// hasLargeRecord reports whether the record of t gets a key of its own. Two kinds of large tasks
-// stay whole: a blocked task, since its body is replaced when it is released, and a task with
-// a unique key, since that key is read from the message when the task is dropped.
+// hasLargeRecord reports whether the record of t gets a key of its own. Three kinds of large tasks
+// stay whole: a blocked task, since its body is replaced when it is released; a task with a
+// unique key, since a requeue reads that key from the message; and a task with a lane, which
+// scripts read.
 func (c *config) hasLargeRecord(t *broker.Task) bool {
-	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == ""
+	return len(t.Payload) >= c.largeRecordFrom && !t.Flow.Blocked && t.Unique.Key == "" && t.Lane == nil
 }
 
 // record is the key of the large record of a task.
@@ -88,7 +89,7 @@ func recordSize(stub string) int {
 func withHead(stub string, record []byte) []byte {
 	if len(record) < wire.HeadSize {
 		record = make([]byte, wire.HeadSize)
-		record[0] = wire.MessageVersion
+		record[0] = wire.PlainVersion
 	}
 	copy(record[1:wire.HeadSize], stub[1:])
 	return record

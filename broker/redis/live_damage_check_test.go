@@ -132,7 +132,7 @@ func (s *struck) told(ctx context.Context) {
 		known := hit.New == "!"            // a token is no message
 		if len(hit.New) >= wire.HeadSize { // a message of a newer version is parked
 			version := hit.New[0] &^ 0x80
-			known = version >= wire.MessageVersion && version <= wire.MaxMessageVersion
+			known = version >= wire.PlainVersion && version <= wire.MaxMessageVersion
 		}
 		if waits && hit.Kind == "list" && !known && !over && hit.How != "an element was removed" {
 			want++

@@ -307,7 +307,7 @@ func afterOf(key string, at task.Option) task.Bound {
 
 // kinds has the names of a queue's keys and their types.
 var kinds = map[string]string{
-	"ready": "list", "held": "list", "odd": "list", "gone": "set", "stop": "set", "state": "hash", "later": "hash", "unique": "hash",
+	"ready": "list", "held": "list", "odd": "list", "gone": "set", "stop": "set", "state": "hash", "later": "hash", "unique": "hash", "holders": "hash",
 	"dead": "hash", "about": "hash", "flows": "hash", "outbox": "hash", "due": "zset", "minions": "zset", "watch": "zset", "keep": "zset",
 	"parked": "zset", "needs": "hash", "halt": "hash",
 }

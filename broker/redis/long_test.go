@@ -93,6 +93,16 @@ func TestNoLongScripts(t *testing.T) {
 		})
 	}
 	enqueue(t, b, waiting...)
+	// Each task replaces another one: half of them are pending, so it must be known that no minion has them.
+	replacing := make([]*broker.Task, n)
+	for i := range replacing {
+		x := *waiting[i]
+		x.ID = broker.NewTaskID("q", "")
+		x.Unique.OnConflict, x.Unique.For = broker.ConflictReplace, time.Hour
+		replacing[i] = &x
+	}
+	enqueue(t, b, replacing...)
+	waiting = replacing
 	cancel := make([]broker.ID, 0, n)
 	want := make([]broker.CancelVerdict, 0, n)
 	for i := range n / 2 {

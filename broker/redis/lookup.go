@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -262,6 +263,8 @@ func (b *Broker) readLocation(st *broker.Status, location []any) (found bool) {
 		switch {
 		case d.Flow.Blocked:
 			st.State = broker.StateBlocked
+		case toString(item(location, 1)) == "" && !d.Overdue: // it waits in a line, with no time
+			st.State, st.Due = broker.StatePending, time.Time{}
 		case d.Overdue: // FlagParked, which in a message that was handed out means overdue
 			st.State = broker.StateParked
 		case d.Attempt > 1:

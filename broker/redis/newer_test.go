@@ -17,7 +17,7 @@ import (
 
 // earlier is an option for a broker that plays an earlier build: the messages of this build
 // are of a version that it does not read.
-func earlier() redis.Option { return redis.Reads(wire.MessageVersion - 1) }
+func earlier() redis.Option { return redis.Reads(wire.PlainVersion - 1) }
 
 // A minion of an earlier build parks the messages that this build has sent, also large ones
 // and those with a unique key. A minion of this build that is waiting takes them at once.
@@ -36,7 +36,7 @@ func TestNewerMessages(t *testing.T) {
 		enqueue(t, b, tasks...)
 		var batch []broker.Settlement
 		for _, d := range dequeue(t, before, len(tasks), time.Second, "q") {
-			if !errors.Is(d.Err, broker.ErrVersion) || d.Version != wire.MessageVersion {
+			if !errors.Is(d.Err, broker.ErrVersion) || d.Version != wire.PlainVersion {
 				t.Fatalf("the earlier build was handed %+v", d)
 			}
 			batch = append(batch, broker.Settlement{Delivery: d, Verb: broker.VerbPark, Unstarted: true, Delay: time.Hour})
@@ -55,7 +55,7 @@ func TestNewerMessages(t *testing.T) {
 				t.Fatalf("%+v, %v", st, err)
 			}
 			parked, err := from.Parked(t.Context(), "q")
-			if err != nil || len(parked) != 1 || parked[0] != (broker.Parked{Need: broker.Need{Version: wire.MessageVersion}, Tasks: len(tasks)}) {
+			if err != nil || len(parked) != 1 || parked[0] != (broker.Parked{Need: broker.Need{Version: wire.PlainVersion}, Tasks: len(tasks)}) {
 				t.Fatalf("parked: %+v, %v", parked, err)
 			}
 		}

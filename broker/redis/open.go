@@ -213,7 +213,7 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	var addrs []string
 	for host := range strings.SplitSeq(hosts, ",") {
 		if host == "" {
-			return nil, fmt.Errorf("an empty host")
+			return nil, errors.New("an empty host")
 		}
 		if !strings.Contains(host[strings.LastIndex(host, "]")+1:], ":") {
 			host += ":" + port

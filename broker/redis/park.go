@@ -142,8 +142,9 @@ func (c *consumer) takeParked(ctx context.Context, k *keys, most int) (out []*br
 	for len(fits) > 0 && len(out) < most {
 		n := min(len(fits), maxNeeds)
 		reply, err := scriptParked.texts(ctx, c.b,
-			[]string{k.parked, k.needs, k.due, k.scheduled, k.flight(c.minion), k.minions, k.halt, k.flows},
-			append([]any{c.minion, most - len(out), broker.MaxBatchBytes}, fits[:n]...)...)
+			[]string{k.parked, k.needs, k.due, k.scheduled, k.flight(c.minion), k.minions, k.halt, k.flows,
+				k.ready, k.checked, k.watch, k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8], k.paused, k.aside},
+			append([]any{c.minion, most - len(out), broker.MaxBatchBytes, k.wake}, fits[:n]...)...)
 		if err != nil {
 			c.mu.Lock()
 			c.suspect = c.suspect || errors.Is(err, broker.ErrIndeterminate)

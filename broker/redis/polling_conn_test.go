@@ -75,7 +75,7 @@ func TestPollingConn(t *testing.T) {
 		t.Error("the client can't find out whether the server has closed the connection")
 	}
 	_ = peer.Close()
-	if _, err := c.Read(buf); err != io.EOF {
+	if _, err := c.Read(buf); !errors.Is(err, io.EOF) {
 		t.Errorf("a read after the other end was closed: %v", err)
 	}
 }

@@ -39,13 +39,18 @@ func (q *queue) partition(id broker.ID) *keys {
 }
 
 // partitionFor returns the partition in which a task has to be stored. Unique keys are compared within
-// a partition only, so all tasks with the same unique key must go to the same one. partitionFor returns
-// an error that wraps [broker.ErrInvalid] if the id leads to another partition than the key.
+// a partition only, so all tasks with the same unique key must go to the same one; and so must all
+// tasks with a lane, with or without a unique key. partitionFor returns an error that wraps
+// [broker.ErrInvalid] if the id leads to another partition.
 func (q *queue) partitionFor(t *broker.Task) (*keys, error) {
 	k := q.partition(t.ID)
-	if t.Unique.Key != "" && len(q.parts) > 1 {
+	if t.Lane != nil && k != q.parts[0] {
+		return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, but tasks with a lane belong to partition 0, where the limits are; make the id with broker.Task.NewID",
+			t.ID, broker.ErrInvalid, t.ID.Partition())
+	}
+	if t.Lane == nil && t.Unique.Key != "" && len(q.parts) > 1 {
 		if n := broker.KeyPartition(t.Unique.Key); k != q.parts[int(n)%len(q.parts)] {
-			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.NewTaskID",
+			return nil, fmt.Errorf("task %s: %w: its id belongs to partition %d, and its unique key %q to partition %d; make the id with broker.Task.NewID",
 				t.ID, broker.ErrInvalid, t.ID.Partition(), t.Unique.Key, n)
 		}
 	}

@@ -14,7 +14,6 @@ import (
 // reply could lose tasks, the caller checks its length.
 
 // toInt reads a number, or text that is a number, such as a score of a sorted set.
-
 func toInt(v any) int64 {
 	switch v := v.(type) {
 	case int64:

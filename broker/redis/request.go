@@ -79,8 +79,7 @@ func ended(ctx context.Context, err error) error {
 	if why == nil {
 		return err
 	}
-	var batch *broker.BatchError
-	if errors.As(err, &batch) {
+	if batch, ok := errors.AsType[*broker.BatchError](err); ok {
 		errs := make([]error, len(batch.Errs))
 		for i, one := range batch.Errs {
 			errs[i] = ended(ctx, one)

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,21 +35,24 @@ func TestContextEndsRequests(t *testing.T) {
 		group := broker.NewID(broker.KindGroup, "", 0)
 		arrivals := []broker.Arrival{{Queue: "q", Task: task.ID, Flow: group, Outcome: broker.Outcome{State: broker.StateSucceeded}}}
 		party := broker.NewID(broker.KindParty, "", 0)
+		keyed := *held
+		keyed.Unique = broker.Unique{Key: "k", UntilStart: true}
+		mails := broker.Limit{Name: "mails", Most: 1}
 		methods := map[string]func(ctx context.Context) error{
-			"Enqueue":  func(ctx context.Context) error { return b.Enqueue(ctx, []*broker.Task{newTask("q")}) },
-			"Lookup":   func(ctx context.Context) error { _, err := b.Lookup(ctx, ids); return err },
-			"Cancel":   func(ctx context.Context) error { _, err := b.Cancel(ctx, ids); return err },
-			"Minions":  func(ctx context.Context) error { _, err := b.Minions(ctx); return err },
-			"Publish":  func(ctx context.Context) error { return b.Publish(ctx, []broker.Event{{Topic: "t"}}) },
-			"Queues":   func(ctx context.Context) error { _, err := b.Queues(ctx); return err },
-			"Requeue":  func(ctx context.Context) error { _, err := b.Requeue(ctx, ids); return err },
-			"Arrivals": func(ctx context.Context) error { _, err := b.Arrivals(ctx, "q", 10); return err },
-			"Confirm":  func(ctx context.Context) error { return b.Confirm(ctx, arrivals) },
-			"Blocked":  func(ctx context.Context) error { _, err := b.Blocked(ctx, ids); return err },
-			"Release":  func(ctx context.Context) error { return b.Release(ctx, []*broker.Task{newTask("q")}) },
-			"Flow":     func(ctx context.Context) error { _, err := b.LookupFlow(ctx, group); return err },
-			"Members":  func(ctx context.Context) error { _, err := b.Members(ctx, group, 0, 10, true); return err },
-			"Arrive":   func(ctx context.Context) error { _, err := b.Arrive(ctx, group, arrivals); return err },
+			"Enqueue":    func(ctx context.Context) error { return b.Enqueue(ctx, []*broker.Task{newTask("q")}) },
+			"Lookup":     func(ctx context.Context) error { _, err := b.Lookup(ctx, ids); return err },
+			"Cancel":     func(ctx context.Context) error { _, err := b.Cancel(ctx, ids); return err },
+			"Minions":    func(ctx context.Context) error { _, err := b.Minions(ctx); return err },
+			"Publish":    func(ctx context.Context) error { return b.Publish(ctx, []broker.Event{{Topic: "t"}}) },
+			"Queues":     func(ctx context.Context) error { _, err := b.Queues(ctx); return err },
+			"Requeue":    func(ctx context.Context) error { _, err := b.Requeue(ctx, ids); return err },
+			"Arrivals":   func(ctx context.Context) error { _, err := b.Arrivals(ctx, "q", 10); return err },
+			"Confirm":    func(ctx context.Context) error { return b.Confirm(ctx, arrivals) },
+			"Blocked":    func(ctx context.Context) error { _, err := b.Blocked(ctx, ids); return err },
+			"Release":    func(ctx context.Context) error { return b.Release(ctx, []*broker.Task{newTask("q")}) },
+			"LookupFlow": func(ctx context.Context) error { _, err := b.LookupFlow(ctx, group); return err },
+			"Members":    func(ctx context.Context) error { _, err := b.Members(ctx, group, 0, 10, true); return err },
+			"Arrive":     func(ctx context.Context) error { _, err := b.Arrive(ctx, group, arrivals); return err },
 			"EndFlow": func(ctx context.Context) error {
 				return b.EndFlow(ctx, group, &broker.Outcome{State: broker.StateSucceeded})
 			},
@@ -71,7 +75,30 @@ func TestContextEndsRequests(t *testing.T) {
 				_, err := several.Dequeue(ctx, []string{"r", "q"}, 1, time.Minute)
 				return err
 			},
-			"DeadLetters": func(ctx context.Context) error { _, _, err := b.DeadLetters(ctx, "q", "", 10); return err },
+			"AddLimit":       func(ctx context.Context) error { _, err := b.AddLimit(ctx, "q", mails); return err },
+			"SetLimit":       func(ctx context.Context) error { return b.SetLimit(ctx, "q", mails) },
+			"RemoveLimit":    func(ctx context.Context) error { return b.RemoveLimit(ctx, "q", "mails", "") },
+			"LimitsIn":       func(ctx context.Context) error { _, err := b.LimitsIn(ctx, "q"); return err },
+			"CloseLimit":     func(ctx context.Context) error { return b.CloseLimit(ctx, "q", "mails", "", time.Hour) },
+			"SetWeight":      func(ctx context.Context) error { return b.SetWeight(ctx, "q", "key", 2) },
+			"Weights":        func(ctx context.Context) error { _, err := b.Weights(ctx, "q"); return err },
+			"ResumeSequence": func(ctx context.Context) error { return b.ResumeSequence(ctx, "q", "orders") },
+			"Pause":          func(ctx context.Context) error { return b.Pause(ctx, "q", broker.Pause{Key: "nobody"}) },
+			"Resume":         func(ctx context.Context) error { return b.Resume(ctx, "q", broker.Pause{Key: "nobody"}) },
+			"Pauses":         func(ctx context.Context) error { _, err := b.Pauses(ctx, "q"); return err },
+			"ReadDocument":   func(ctx context.Context) error { _, _, err := b.ReadDocument(ctx, "c", "n"); return err },
+			"WriteDocument": func(ctx context.Context) error {
+				_, err := b.WriteDocument(ctx, "c", broker.Document{Name: "n"})
+				return err
+			},
+			"RemoveDocument":  func(ctx context.Context) error { return b.RemoveDocument(ctx, "c", "n", 1) },
+			"DocumentChanges": func(ctx context.Context) error { _, err := b.DocumentChanges(ctx, "c", 0, time.Minute); return err },
+			"StartKey":        func(ctx context.Context) error { return b.StartKey(ctx, &keyed) },
+			"LookupKeys":      func(ctx context.Context) error { _, err := b.LookupKeys(ctx, "q", []string{"k"}); return err },
+			"FreeKeys":        func(ctx context.Context) error { _, err := b.FreeKeys(ctx, "q", []string{"k"}); return err },
+			"RecordStart":     func(ctx context.Context) error { _, _, err := b.RecordStart(ctx, held); return err },
+			"Halt":            func(ctx context.Context) error { _, err := b.Halt(ctx, []broker.ID{group}); return err },
+			"DeadLetters":     func(ctx context.Context) error { _, _, err := b.DeadLetters(ctx, "q", "", 10); return err },
 			"OpenFlow": func(ctx context.Context) error {
 				return b.OpenFlow(ctx, &broker.Flow{ID: group, Size: 1, Quorum: 1}, 0, ids)
 			},
@@ -85,6 +112,14 @@ func TestContextEndsRequests(t *testing.T) {
 				_, err := redis.Open(ctx, line.URL())
 				return err
 			},
+		}
+		for _, of := range []reflect.Type{reflect.TypeOf(b), reflect.TypeOf(c)} {
+			for method := range of.Methods() {
+				takesContext := method.Type.NumIn() > 1 && method.Type.In(1) == reflect.TypeFor[context.Context]()
+				if methods[method.Name] == nil && takesContext && method.Name != "Round" { // Round is for tests
+					t.Errorf("this test does not call the method %s of %s", method.Name, of)
+				}
+			}
 		}
 		line.Freeze(true)
 		ctxtest.EndsAll(t, busy, methods)

@@ -185,6 +185,8 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 		keys: []string{
 			k.minions, k.retention, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.state, k.dead,
 			k.unreadable, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
+			k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8], k.holders,
+			k.paused, k.aside, k.back,
 		},
 		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}
@@ -261,17 +263,13 @@ func (b *Broker) purge(ctx context.Context, k *keys) error {
 	from := "0"
 	for from != "" {
 		began := time.Now()
-		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.halt}, from, purgeDepth)
+		reply, err := scriptPurge.run(ctx, b, []string{k.minions, k.ready, k.checked, k.canceled, k.halt, k.lanes[lanesLined], k.paused, k.back}, from, purgeDepth)
 		if err != nil {
 			return err
 		}
-		list := toList(reply)
 		from = ""
-		if n, more := item(list, 0).(int64); more {
+		if n, more := reply.(int64); more {
 			from = strconv.FormatInt(n, 10)
-		}
-		if len(list) > 1 {
-			b.unlock(ctx, k, texts(list[1:]))
 		}
 		select {
 		case <-time.After(time.Since(began)): // leave half of the server's time to others

@@ -38,10 +38,21 @@ type script struct {
 	sha  string // the hash of text in hexadecimal
 }
 
+// laneFiles are the files that a script includes with "lane". Each uses those before it.
+var laneFiles = []string{"lane", "lane_limit", "lane_tree", "lane_sequence", "lane_line"}
+
 // load reads a script and puts the files that it includes in front of it.
 func load(name string, includes ...string) *script {
+	var files []string
+	for _, file := range includes {
+		if file == "lane" {
+			files = append(files, laneFiles...)
+		} else {
+			files = append(files, file)
+		}
+	}
 	var b strings.Builder
-	for _, file := range append(includes, name) {
+	for _, file := range append(files, name) {
 		text, err := sources.ReadFile("lua/" + file + ".lua")
 		if err != nil {
 			panic(err) // an embedded file is missing: each test fails
@@ -58,40 +69,42 @@ func load(name string, includes ...string) *script {
 var scripts []*script
 
 var (
-	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about")
+	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about", "lane")
+	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting")
 	scriptPlain      = load("enqueue_plain", "readable", "push", "about")
-	scriptDequeue    = load("dequeue", "clock", "readable", "push", "unpark", "halted")
-	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline")
+	scriptDequeue    = load("dequeue", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused", "lane_take")
+	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
 	scriptRegister   = load("register", "clock")
 	scriptFound      = load("found", "clock")
 	scriptJoin       = load("join", "clock", "number", "push", "readable", "spare")
 	scriptHeartbeat  = load("beat", "clock", "pages", "spare")
-	scriptLeave      = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned", "deadline", "unpark")
+	scriptLeave      = load("leave", "clock", "number", "block", "push", "readable", "absorb", "returned", "deadline", "unpark", "lane")
 	scriptStart      = load("start", "readable", "absorb")
 	scriptExcuse     = load("excuse")
 	scriptAdopt      = load("adopt", "clock", "readable", "absorb")
 	scriptSetAside   = load("set_aside", "readable")
-	scriptCancel     = load("cancel", "clock", "number", "block", "readable", "push", "arrive", "unpark", "owners")
+	scriptCancel     = load("cancel", "clock", "number", "block", "readable", "push", "arrive", "unpark", "owners", "lane", "hex", "free_keys", "end_waiting")
 	scriptOverdue    = load("overdue", "clock")
-	scriptUnlock     = load("unlock")
+	scriptStartKey   = load("start_key", "clock", "number", "readable", "push", "absorb", "lane", "free_keys")
+	scriptUniqueKeys = load("unique_keys", "clock", "number", "block", "readable", "push", "lane", "free_keys", "window")
 	scriptStatus     = load("status", "clock", "number", "block")
 	scriptLocate     = load("locate", "number", "block", "owners")
 	scriptSweep      = load("sweep", "clock", "number", "pages", "block")
 	scriptTurn       = load("turn", "clock")
-	scriptVisit      = load("visit", "clock")
+	scriptVisit      = load("visit", "clock", "number", "readable", "push", "lane")
 	scriptPurge      = load("purge")
 	scriptUnregister = load("unregister", "clock")
-	scriptRequeue    = load("requeue", "clock", "number", "block", "readable", "push", "returned", "unpark")
+	scriptRequeue    = load("requeue", "clock", "number", "block", "readable", "push", "returned", "unpark", "lane", "window")
 	scriptAnnounce   = load("announce", "clock", "number")
 	scriptCensus     = load("census", "clock")
 	scriptPublish    = load("publish", "clock")
-	scriptRelease    = load("release", "readable", "push")
+	scriptRelease    = load("release", "clock", "number", "readable", "push", "lane", "behind")
 	scriptRecord     = load("record")
-	scriptParked     = load("take_parked", "clock", "readable", "unpark", "halted")
+	scriptParked     = load("take_parked", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused")
 
-	scriptStranded  = load("stranded", "clock", "readable", "unpark")
+	scriptStranded  = load("stranded", "clock", "number", "readable", "push", "unpark", "lane")
 	scriptAbandoned = load("abandoned", "clock", "readable", "unpark")
-	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "arrive", "unpark")
+	scriptAbandon   = load("abandon", "clock", "number", "block", "readable", "push", "arrive", "unpark", "lane", "free_keys")
 
 	scriptFlowOpen         = load("flow_open")
 	scriptFlowLookup       = load("flow_lookup", "clock", "flow_look")
@@ -100,10 +113,17 @@ var (
 	scriptArrivals         = load("arrivals", "clock", "number")
 	scriptSetAsideArrivals = load("set_aside_arrivals", "number")
 	scriptMembers          = load("flow_members", "clock", "flow_look")
-	scriptAssign           = load("assign", "clock", "number", "readable", "halted")
+	scriptAssign           = load("assign", "clock", "number", "readable", "push", "halted", "behind", "lane", "paused")
 	scriptFlowDecide       = load("flow_decide", "clock", "flow_look")
 	scriptFlowQueues       = load("flow_queues", "clock", "flow_look")
 	scriptFlowEnd          = load("flow_end", "clock", "number", "flow_look")
+
+	scriptDocumentRead    = load("document_read", "clock")
+	scriptDocumentWrite   = load("document_write", "clock")
+	scriptDocumentChanges = load("document_changes", "clock")
+
+	scriptPause = load("pause", "clock", "push")
+	scriptLimit = load("limit", "clock", "number", "readable", "push", "lane")
 
 	scriptHalt        = load("halt", "clock", "number", "push")
 	scriptHaltRunning = load("halt_running", "pages", "readable")

@@ -22,7 +22,7 @@ import (
 // delay, retention and so on) form a group. A group has its common values once, and for each
 // of its tasks a notice: id, length and record of the outcome. The notices of a group are one
 // argument, and the script publishes them to the inbox as they are. Values that only some tasks have
-// (a unique key, a large record, a reason for a failure) are in further arguments of the group,
+// (a large record, a reason for a failure) are in further arguments of the group,
 // which are empty if no task has one.
 //
 // Before that, an arrangement (block.go) sorts the batch so that tasks of one block of ids
@@ -95,7 +95,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 	if c.b.sweeper.busy() {
 		for _, st := range order {
 			if sw := c.b.sweeper.afterSettling(st.keys, st.count); sw != nil {
-				sweeps, calls = append(sweeps, sw), append(calls, &sw.call)
+				sweeps, calls = append(sweeps, sw), append(calls, &sw.call) //nolint:makezero // the calls before it are set
 			}
 		}
 	}
@@ -216,7 +216,9 @@ type settling struct {
 	largeKeys []string // the keys of large records
 	parks     bool     // a task is parked
 	limited   bool     // a task has a deadline
+	laned     bool     // a task has a lane
 	about     bool     // the hash about may have to change, see described
+	keyed     bool     // a task has a unique key
 	count     int      // of settlements
 	size      int      // of the arguments in bytes, about
 }
@@ -252,7 +254,7 @@ type members struct {
 	positions []int     // positions in the batch
 	notices   []byte    // the notices
 	attempts  []byte    // 4 bytes each
-	unique    []byte    // unique keys; nil if no task has one
+	keyed     bool      // a task has a unique key
 	records   []byte    // which key of the call has the task's record; nil if none has one
 	runs      []byte    // how many tasks follow each other that are of one block of ids
 	block     broker.ID // the block of the last of runs
@@ -299,6 +301,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		outcome = &canceled
 	}
 	st.limited = st.limited || d.Left != broker.NoDeadline
+	st.laned = st.laned || d.Lane != nil
 	// The arrangement puts settlements of blocks first, so runs describe the first tasks of the
 	// group, and the other tasks have no entry in it.
 	if inBlock(s) {
@@ -308,12 +311,8 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 	m.attempts = binary.BigEndian.AppendUint32(m.attempts, d.Attempt)
 	m.notices = append(m.notices, d.ID[:]...)
 	m.notices = appendFrame(m.notices, outcome)
-	if d.Unique.Key != "" && m.unique == nil {
-		m.unique = make([]byte, 2*len(m.positions)) // the tasks before have keys of length 0
-	}
-	if m.unique != nil {
-		m.unique = binary.BigEndian.AppendUint16(m.unique, uint16(len(d.Unique.Key)))
-		m.unique = append(m.unique, d.Unique.Key...)
+	if d.Unique.Key != "" {
+		m.keyed, st.keyed = true, true
 	}
 	if large && m.records == nil {
 		m.records = make([]byte, 2*len(m.positions)) // 0 for the tasks before: they have no record
@@ -340,7 +339,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
-	st.size += len(m.notices) - was + len(d.Unique.Key) + 6
+	st.size += len(m.notices) - was + 6
 	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {
 		record := wire.AppendSubmit(nil, t)
@@ -453,7 +452,11 @@ func (st *settling) call(minion, inboxes string) *call {
 		if bytes.Equal(attempts[4:], attempts[:len(attempts)-4]) {
 			attempts = attempts[:4] // all attempts have the same number
 		}
-		args = append(args, m.notices, attempts, m.unique, m.records, m.runs)
+		keyed := ""
+		if m.keyed {
+			keyed = "1"
+		}
+		args = append(args, m.notices, attempts, keyed, m.records, m.runs)
 		more := m.submits
 		switch {
 		case len(m.failures) > 0: // a group of retries, which submit nothing
@@ -469,11 +472,17 @@ func (st *settling) call(minion, inboxes string) *call {
 		}
 	}
 	optional := ""
+	if st.keyed {
+		keys, optional = append(keys, k.holders), "h"
+	}
 	if st.about {
-		keys, optional = append(keys, k.about), "a"
+		keys, optional = append(keys, k.about), optional+"a"
 	}
 	if st.limited {
 		keys, optional = append(keys, k.deadlines), optional+"d"
+	}
+	if st.laned || st.keyed { // a task that takes over a key may have a lane
+		keys, optional = append(keys, k.lanes...), optional+"l"
 	}
 	args[3] = optional
 	return &call{script: scriptSettle, keys: keys, args: args}

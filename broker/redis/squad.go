@@ -70,14 +70,17 @@ func (b *Broker) assignNow(ctx context.Context, minion broker.ID, ids []broker.I
 		for _, p := range positions {
 			args = append(args, ids[p][:])
 		}
-		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.scheduled, k.flight(name), k.minions, k.halt, k.flows}, args...)
+		reply, err := scriptAssign.run(ctx, b, []string{k.due, k.scheduled, k.flight(name), k.minions, k.halt, k.flows, k.holders, k.paused, k.ready}, args...)
 		if err != nil {
 			return nil, err
 		}
 		found := make([]bool, len(positions))
 		for i, v := range toList(reply) { // none if the minion is not registered there
-			if toInt(v) == 1 {
-				found[i], errs[positions[i]] = true, nil
+			switch p := positions[i]; toInt(v) {
+			case 1:
+				found[i], errs[p] = true, nil
+			case 2:
+				found[i], errs[p] = true, fmt.Errorf("task %s: assign it to minion %s: queue %s: %w", ids[p], minion, k.queue, broker.ErrPaused)
 			}
 		}
 		return found, nil

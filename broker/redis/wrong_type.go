@@ -35,8 +35,7 @@ func isWrongType(err error) bool {
 
 // errText returns the text of the server's reply that err wraps, or else the text of err.
 func errText(err error) string {
-	var reply redis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
 		return reply.Error()
 	}
 	return err.Error()
@@ -126,9 +125,10 @@ func (k *keys) types() []typed {
 	return []typed{
 		{k.ready, "list"}, {k.checked, "list"}, {k.unreadable, "list"},
 		{k.canceled, "set"}, {k.stop, "set"},
-		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.dead, "hash"},
-		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"},
+		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.holders, "hash"}, {k.dead, "hash"},
+		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"}, {k.paused, "hash"},
 		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.retention, "zset"},
+		{k.aside, "zset"}, {k.back, "zset"},
 		{k.meta, "string"},
 	}
 }

@@ -40,7 +40,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 	onEach(t, func(t *testing.T, url string) {
 		raw, ctx := rawClient(t, url), t.Context()
 		for i, name := range []string{
-			"ready", "held", "gone", "halt", "state", "due", "later", "unique", "dead", "about", "odd", "flows", "outbox", "stop",
+			"ready", "held", "gone", "halt", "state", "due", "later", "unique", "holders", "dead", "about", "odd", "flows", "outbox", "stop",
 			"minions", "watch", "keep", "keep:r60", "flight", "claim",
 		} {
 			var log lines
@@ -98,7 +98,7 @@ func TestKeyOfAnotherType(t *testing.T) {
 				}
 			}
 			switch text := log.String(); {
-			case name == "unique" || name == "dead" || name == "about" || name == "flows" || name == "halt": // no script of this test reads these keys
+			case name == "unique" || name == "holders" || name == "dead" || name == "about" || name == "flows" || name == "halt": // no script of this test reads these keys
 			case strings.Contains(text, "good") && !strings.Contains(text, "queue=bad"):
 				t.Errorf("%s: the log names another queue: %s", name, text)
 			case name != "odd" && name != "outbox" && name != "held" && name != "gone" && name != "later" && name != "keep:r60" && !strings.Contains(text, key+" is a "):

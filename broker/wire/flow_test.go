@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func TestBrokenFlows(t *testing.T) {
 				t.Errorf("%s cut after %d bytes: %v", name, n, err)
 			}
 		}
-		if err := parse(append(record[:len(record):len(record)], 0)); !errors.Is(err, broker.ErrMalformed) {
+		if err := parse(append(slices.Clip(record), 0)); !errors.Is(err, broker.ErrMalformed) {
 			t.Errorf("%s with a trailing byte: %v", name, err)
 		}
 		record[0]++

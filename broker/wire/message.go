@@ -16,9 +16,15 @@ import (
 // without understanding the rest, and a body, which only clients read. docs/wire.md has the
 // tables. The directory testdata has golden files of every kind of record.
 const (
-	// MessageVersion is the first byte of every message that this package writes. It is the
-	// only version whose body this package reads.
-	MessageVersion = 2
+	// PlainVersion is the first byte of the message of a task without a lane. The body
+	// follows the head.
+	PlainVersion = 2
+	// LanedVersion is the first byte of the message of a task with a lane. The description
+	// of the lane is between head and body; see lane.go.
+	LanedVersion = 3
+	// MessageVersion is the newest version of messages that this package writes, and whose
+	// body it reads.
+	MessageVersion = LanedVersion
 	// MaxMessageVersion is the last version that a message can have. All versions from 2 on
 	// have the same head, which [ParseHead] reads. A larger first byte could be mistaken
 	// for text that a foreign program has written.
@@ -26,7 +32,8 @@ const (
 	// RecordVersion is the first byte of all other records: outcomes, flows and so on.
 	RecordVersion = 1
 
-	// Offsets into the head. Numbers are big-endian.
+	// These are offsets into the head. Numbers are big-endian.
+
 	OffsetID         = 1  // 16 bytes
 	OffsetAttempt    = 17 // uint32
 	OffsetRetried    = 21 // uint16
@@ -58,6 +65,8 @@ const (
 	// FlagStarted marks a task whose owner has recorded that it is about to start it; see
 	// [broker.Starter]. It is cleared when the task is given back.
 	FlagStarted = 64
+	// FlagLaned marks a task with a lane: its message has LanedVersion or a later version.
+	FlagLaned = 128
 )
 
 // AppendRecord appends the message of a new task: attempt 1, no retries, and no deadline,
@@ -65,7 +74,7 @@ const (
 // a message is stored under its queue.
 func AppendRecord(dst []byte, t *broker.Task) []byte {
 	var head [HeadSize]byte
-	head[0] = MessageVersion
+	head[0] = PlainVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
 	if t.Unique.Key != "" {
@@ -79,7 +88,14 @@ func AppendRecord(dst []byte, t *broker.Task) []byte {
 	}
 	binary.BigEndian.PutUint32(head[OffsetDigest:], t.Digest())
 	copy(head[OffsetInbox:], t.Inbox[:])
+	if t.Lane != nil {
+		head[0] = LanedVersion
+		head[OffsetFlags] |= FlagLaned
+	}
 	dst = append(slices.Grow(dst, recordSize(t)), head[:]...)
+	if t.Lane != nil {
+		dst = appendLane(dst, t.Lane)
+	}
 	n := bodyLen(t)
 	dst = msgp.AppendArrayHead(dst, n)
 	for i := range n {
@@ -113,19 +129,20 @@ const (
 	fieldSchema
 	fieldUpstream
 	fieldRule
+	fieldSlots
 )
 
 // bodyLen returns the number of fields without those at the end that are zero.
 func bodyLen(t *broker.Task) int {
 	switch {
+	case t.Slots != 0:
+		return fieldSlots + 1
 	case hasRule(&t.Unique):
 		return fieldRule + 1
 	case t.Flow.Upstream != "":
 		return fieldUpstream + 1
 	case t.Schema != 0:
 		return fieldSchema + 1
-	case t.Priority != 0:
-		return fieldPriority + 1
 	case t.Flow.Step != 0:
 		return fieldStep + 1
 	case !t.Flow.ID.IsZero():
@@ -184,13 +201,15 @@ func appendTaskField(dst []byte, t *broker.Task, field int) []byte {
 	case fieldStep:
 		return msgp.AppendUint(dst, uint64(t.Flow.Step))
 	case fieldPriority:
-		return msgp.AppendInt(dst, int64(t.Priority))
+		return msgp.AppendInt(dst, 0) // not used: the priority is in the lane
 	case fieldSchema:
 		return msgp.AppendUint(dst, t.Schema)
 	case fieldUpstream:
 		return msgp.AppendString(dst, t.Flow.Upstream)
 	case fieldRule:
 		return appendRule(dst, &t.Unique)
+	case fieldSlots:
+		return msgp.AppendUint(dst, uint64(t.Slots))
 	}
 	return dst
 }
@@ -233,9 +252,7 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 		n, rest, err = takeInt(in)
 		t.Flow.Step = uint32(n)
 	case fieldPriority:
-		var n int64
-		n, rest, err = takeInt(in)
-		t.Priority = int8(n)
+		_, rest, err = takeInt(in)
 	case fieldSchema:
 		var n int64
 		n, rest, err = takeInt(in)
@@ -244,6 +261,10 @@ func takeTaskField(t *broker.Task, in []byte, field int) (rest []byte, err error
 		t.Flow.Upstream, rest, err = takeString(in)
 	case fieldRule:
 		rest, err = takeRule(&t.Unique, in)
+	case fieldSlots:
+		var n int64
+		n, rest, err = takeInt(in)
+		t.Slots = uint32(n)
 	default: // a field of a newer version: the array may only grow
 		rest, err = msgp.Skip(in, 1)
 	}
@@ -308,11 +329,17 @@ func takeHead(d *broker.Delivery, record []byte, now int64) (n int, rest []byte,
 	if err := ParseHead(d, record, now); err != nil {
 		return 0, nil, err
 	}
-	if record[0] != MessageVersion {
+	switch rest = record[HeadSize:]; record[0] {
+	case PlainVersion:
+	case LanedVersion:
+		if d.Lane, rest, err = takeLane(rest); err != nil {
+			return 0, nil, err
+		}
+	default:
 		d.Version = record[0]
 		return 0, nil, newerVersion(record[0], MessageVersion)
 	}
-	return takeFields(record[HeadSize:], fieldEnqueued+1)
+	return takeFields(rest, fieldEnqueued+1)
 }
 
 // newerVersion returns the error for a message of a newer version than this program reads.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +31,7 @@ func fullTask() *broker.Task {
 		ID: fixedID(1), Name: "simple_add", Queue: "q", Codec: "json", Payload: []byte(`{"x":1}`),
 		Inbox: fixedID(33), Timeout: 1500 * time.Microsecond, Retries: 7, Retention: 90 * time.Second, DeadFor: time.Hour,
 		Unique: broker.Unique{Key: "only one"}, Meta: map[string]string{"b": "2", "a": "1"}, Parent: fixedID(65),
-		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Priority: -3, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
+		Flow: broker.TaskFlow{ID: fixedID(97), Step: 70000}, Schema: 1 << 63, Enqueued: time.UnixMilli(1_700_000_000_123).UTC(),
 	}
 }
 
@@ -40,9 +42,24 @@ func smallTask() *broker.Task {
 	}
 }
 
+func heavyTask() *broker.Task {
+	t := smallTask()
+	t.Slots = 4
+	return t
+}
+
 func squadTask() *broker.Task {
 	t := smallTask()
 	t.Flow.ID, t.Flow.Blocked, t.Flow.Squad = fixedID(97), true, true
+	return t
+}
+
+func lanedTask() *broker.Task {
+	t := smallTask()
+	t.Lane = &broker.Lane{
+		Priority: 9, Key: "tenant 1", Sequence: "order 7", StopOnFailure: true,
+		Limits: []broker.Charge{{Limit: "render", Cost: 1}, {Limit: "mail", Key: "tenant 1", Cost: 70000}},
+	}
 	return t
 }
 
@@ -96,7 +113,7 @@ func golden(t *testing.T, name string, record []byte) []byte {
 }
 
 func TestGoldenRecords(t *testing.T) {
-	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_replacing": replacingTask()} {
+	for name, task := range map[string]*broker.Task{"task_full": fullTask(), "task_small": smallTask(), "task_squad": squadTask(), "task_laned": lanedTask(), "task_replacing": replacingTask(), "task_heavy": heavyTask()} {
 		data := golden(t, name, AppendRecord(nil, task))
 		var d broker.Delivery
 		if err := ParseRecord(&d, data, 0); err != nil {
@@ -127,21 +144,106 @@ func TestGoldenRecords(t *testing.T) {
 	}
 }
 
-func TestBrokenRecords(t *testing.T) {
-	record := AppendRecord(nil, fullTask())
-	for n := range record {
-		var d broker.Delivery
-		if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, broker.ErrMalformed) {
-			t.Errorf("cut after %d bytes: %v", n, err)
-		} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
-			t.Errorf("cut after %d bytes: id %v", n, d.ID)
+// notInMessages has the fields of a task that its message does not have, and why.
+var notInMessages = map[string]string{
+	"Queue":    "a message is stored under its queue",
+	"Delay":    "the store makes a due time of it",
+	"Deadline": "the store makes a point in time of it, in the head",
+}
+
+// TestEveryFieldIsInTheMessage sets one field of a task after the other: a message keeps it. A new field
+// must either be in the message, or in the table with a reason. docs/wire.md lists the fields of the body.
+func TestEveryFieldIsInTheMessage(t *testing.T) {
+	fields := 0 // of the longest body
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[broker.Task]()) {
+		inner := []reflect.StructField{f}
+		if f.Type == reflect.TypeFor[broker.TaskFlow]() || f.Type == reflect.TypeFor[broker.Unique]() {
+			inner = reflect.VisibleFields(f.Type)
+		}
+		for _, in := range inner {
+			want := smallTask()
+			want.Queue = ""
+			field, name := reflect.ValueOf(want).Elem().FieldByIndex(f.Index), f.Name
+			if in.Name != f.Name {
+				want.Unique.Key = "t/k" // the other fields of a unique key are nothing without it
+				field, name = field.FieldByIndex(in.Index), f.Name+"."+in.Name
+			}
+			change(t, field)
+			var got broker.Delivery
+			record := AppendRecord(nil, want)
+			if err := ParseRecord(&got, record, 0); err != nil {
+				t.Fatal(name, err)
+			}
+			if n, _, err := takeFields(record[HeadSize:], 0); err == nil && record[0] == PlainVersion {
+				fields = max(fields, n)
+			}
+			kept := reflect.DeepEqual(&got.Task, want)
+			if why, left := notInMessages[name]; kept == left {
+				t.Errorf("a message keeps %s: %v; said to be left out: %q\n got %+v\nwant %+v", name, kept, why, got.Task, *want)
+			}
 		}
 	}
+	page, err := os.ReadFile("../../docs/wire.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(page), "\nThe body is a msgpack array")
+	list, _, _ = strings.Cut(list, "\nThe unique key is stored")
+	if n := len(regexp.MustCompile(`(?m)^\d+\. `).FindAllString(list, -1)); n != fields {
+		t.Errorf("docs/wire.md lists %d fields of a body, want %d", n, fields)
+	}
+}
+
+// change gives a field of a task another value.
+func change(t *testing.T, field reflect.Value) {
+	t.Helper()
+	switch v := field.Addr().Interface().(type) {
+	case *time.Time:
+		*v = time.UnixMilli(1_700_000_000_123).UTC()
+	case *time.Duration:
+		*v += time.Second
+	case *broker.ID:
+		*v = fixedID(3)
+	case *string:
+		*v += "x"
+	case *[]byte:
+		*v = []byte("x")
+	case *map[string]string:
+		*v = map[string]string{"k": "v"}
+	case **broker.Lane:
+		*v = lanedTask().Lane
+	case *bool:
+		*v = !*v
+	default:
+		switch {
+		case field.CanInt():
+			field.SetInt(field.Int() + 1)
+		case field.CanUint():
+			field.SetUint(field.Uint() + 1)
+		default:
+			t.Fatalf("a field is a %s: let this test change it", field.Type())
+		}
+	}
+}
+
+func TestBrokenRecords(t *testing.T) {
+	for _, task := range []*broker.Task{fullTask(), lanedTask()} {
+		record := AppendRecord(nil, task)
+		for n := range record {
+			var d broker.Delivery
+			if err := ParseRecord(&d, record[:n], 0); !errors.Is(err, broker.ErrMalformed) {
+				t.Errorf("cut after %d bytes: %v", n, err)
+			} else if (n >= HeadSize) != (d.ID == fixedID(1)) {
+				t.Errorf("cut after %d bytes: id %v", n, d.ID)
+			}
+		}
+	}
+	record := AppendRecord(nil, fullTask())
 	var d broker.Delivery
-	if err := ParseRecord(&d, append(record[:len(record):len(record)], 0), 0); !errors.Is(err, broker.ErrMalformed) {
+	if err := ParseRecord(&d, append(slices.Clip(record), 0), 0); !errors.Is(err, broker.ErrMalformed) {
 		t.Errorf("trailing byte: %v", err)
 	}
-	record[0]++
+	record[0] = MessageVersion + 1
 	d = broker.Delivery{}
 	if err := ParseRecord(&d, record, 0); !errors.Is(err, broker.ErrVersion) || d.ID != fixedID(1) || d.Version != MessageVersion+1 || d.Attempt != 1 {
 		t.Errorf("newer version: %+v, %v", d, err)
@@ -191,6 +293,18 @@ func FuzzParseOutcome(f *testing.F) {
 			t.Errorf("%+v, written and read again, is %+v, %v", o, again, err)
 		}
 	})
+}
+
+// A call is split by the sizes of its tasks, so these count all of a lane.
+func TestSizeCountsTheLane(t *testing.T) {
+	x := broker.Task{ID: fixedID(1), Name: "n", Queue: "q", Codec: "json"}
+	x.Lane = &broker.Lane{Key: strings.Repeat("k", broker.MaxLaneKey), Sequence: strings.Repeat("s", broker.MaxLaneKey)}
+	for i := range broker.MaxCharges {
+		x.Lane.Limits = append(x.Lane.Limits, broker.Charge{Limit: strings.Repeat("l", broker.MaxName), Key: strings.Repeat(string(rune('a'+i)), broker.MaxLaneKey), Cost: 1})
+	}
+	if size, record := x.Size(), len(AppendRecord(nil, &x)); size < record {
+		t.Errorf("the size of a task is given as %d, and its record has %d bytes", size, record)
+	}
 }
 
 // AdoptRecord reads the same as ParseRecord, and does not copy the payload.

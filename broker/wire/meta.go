@@ -54,10 +54,21 @@ func ParseMeta(record []byte) (map[string]string, error) {
 // RecordName returns the name of the task from its message, or "" if it can't be read. The
 // first [NameWithin] bytes of the message are enough.
 func RecordName(record []byte) string {
-	if len(record) < HeadSize || record[0] != MessageVersion {
+	if len(record) < HeadSize {
 		return ""
 	}
-	n, in, err := msgp.TakeArrayHead(record[HeadSize:])
+	in := record[HeadSize:]
+	switch record[0] {
+	case PlainVersion:
+	case LanedVersion:
+		var err error
+		if _, in, err = takeLane(in); err != nil {
+			return ""
+		}
+	default:
+		return ""
+	}
+	n, in, err := msgp.TakeArrayHead(in)
 	if err != nil || n <= fieldName {
 		return ""
 	}
@@ -68,5 +79,6 @@ func RecordName(record []byte) string {
 	return name
 }
 
-// NameWithin is the number of bytes at the start of a message that contain the name.
+// NameWithin is the number of bytes at the start of a message without a lane that contain
+// the name.
 const NameWithin = HeadSize + 3 + 2 + broker.MaxName

@@ -25,7 +25,7 @@ func refEncode(dst []byte, fill func(*msgpack.Encoder)) []byte {
 
 func refAppendRecord(t *broker.Task) []byte {
 	var head [HeadSize]byte
-	head[0] = MessageVersion
+	head[0] = PlainVersion
 	copy(head[OffsetID:], t.ID[:])
 	head[OffsetAttempt+3] = 1
 	for flag, on := range map[byte]bool{FlagUnique: t.Unique.Key != "", FlagBlocked: t.Flow.Blocked, FlagSquad: t.Flow.Squad} {
@@ -58,10 +58,11 @@ func refAppendRecord(t *broker.Task) []byte {
 			func() { refEncodeID(e, t.Parent) },
 			func() { refEncodeID(e, t.Flow.ID) },
 			func() { _ = e.EncodeUint(uint64(t.Flow.Step)) },
-			func() { _ = e.EncodeInt(int64(t.Priority)) },
+			func() { _ = e.EncodeInt(0) },
 			func() { _ = e.EncodeUint(t.Schema) },
 			func() { _ = e.EncodeString(t.Flow.Upstream) },
 			func() { refEncodeRule(e, &t.Unique) },
+			func() { _ = e.EncodeUint(uint64(t.Slots)) },
 		}[:n] {
 			write()
 		}
@@ -98,7 +99,7 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 		d.Left = time.Duration(at-now) * time.Millisecond
 	}
 	d.Codec, d.Retries, d.Retention, d.DeadFor = defaultCodec, broker.DefaultRetries, broker.DefaultRetention, broker.DefaultDeadRetention
-	if record[0] != MessageVersion {
+	if record[0] != PlainVersion {
 		d.Version = record[0]
 		return broker.ErrVersion
 	}
@@ -136,13 +137,15 @@ func refParseRecord(d *broker.Delivery, record []byte, now int64) error {
 		case fieldStep:
 			d.Flow.Step, err = dec.DecodeUint32()
 		case fieldPriority:
-			d.Priority, err = dec.DecodeInt8()
+			_, err = dec.DecodeInt8()
 		case fieldSchema:
 			d.Schema, err = dec.DecodeUint64()
 		case fieldUpstream:
 			d.Flow.Upstream, err = dec.DecodeString()
 		case fieldRule:
 			err = refDecodeRule(dec, &d.Unique)
+		case fieldSlots:
+			d.Slots, err = dec.DecodeUint32()
 		default:
 			err = dec.Skip()
 		}

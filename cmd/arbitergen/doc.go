@@ -32,14 +32,32 @@
 //	delay=DURATION      a call is due that long after it was sent
 //	within=DURATION     a call expires that long after it was sent
 //	timeout=DURATION    the limit of one attempt, such as 30s
+//	slots=NUMBER        how many slots of its minion it takes while it runs
 //	retries=NUMBER      how often it is run again after an error, 0 to 10000
 //	backoff=constant:DURATION or exponential:BASE..LIMIT
 //	                    the wait before a retry, as in exponential:1s..10m
 //	retention=DURATION  how long its result is kept, such as 72h
 //	dead-retention=DURATION
 //	                    how long a call that has failed for good is kept
-//	unique=KEY          a second call is refused while one is queued or running
+//	unique=args         a second call with the same arguments is refused while one
+//	                    is queued or running
+//	unique=PARAMETER,PARAMETER
+//	                    the same, where only these parameters count
+//	unique-key=KEY      the same, where all calls have the same key
 //	unique-in=SCOPE:KEY the same, for all tasks that name the scope
+//	unique-for=DURATION the key is held that long after the call was sent, at least
+//	unique-until=start  the key is free when the call starts
+//	on-conflict=refuse|join|replace|latest
+//	                    what becomes of a second call
+//	conflict-max-age=DURATION
+//	                    a call that has waited for longer is not replaced
+//	priority=NUMBER     0 to 9; a higher one is handed out first
+//	fair=ARGUMENT       calls take turns by the value of that argument
+//	sequence=ARGUMENT   calls with the same value run one after the other
+//	on-failure=stop     the sequence halts if a call of it fails for good
+//	limit=NAME          it counts for the limit with that name
+//	key=ARGUMENT        each value is counted on its own, in the limit before
+//	cost=ARGUMENT       how much of the limit before it uses, an integer
 //	meta=KEY:VALUE      metadata that travels with its calls
 //	isolated            each attempt runs in a process of its own
 //	inherit             its calls end with the running task that sent them
@@ -49,9 +67,24 @@
 //	default=PARAMETER:VALUE
 //	                    a call may omit it; its value is then VALUE
 //
-// The keys meta, optional and default can be repeated. A word with spaces is quoted as a whole: "meta=team:mail and
+// The keys meta, optional and default can be repeated, and so can limit, each with a key and a cost of its own. A word with spaces is quoted as a whole: "meta=team:mail and
 // more". Each key from queue to inherit is an option of package task, whose documentation has its limits and its
-// default. The options ETA and Deadline are points in time. They are for single calls, and have no key.
+// default; on-failure, key and cost are parts of the options Sequence and Limit. The options ETA and Deadline are points in time.
+// They are for single calls, and have no key.
+//
+// # Arguments as keys
+//
+// The keys fair, sequence, key and cost name an argument: a parameter, or a field of a parameter:
+//
+//	//arbiter:task queue=mails fair=order.Tenant limit=smtp limit=tenant key=order.Tenant cost=copies
+//	func Send(ctx context.Context, order Order, copies int) error
+//
+// Each call is counted for two limits here. All of smtp costs 1; of tenant, each value of order.Tenant is counted on its own, and a
+// call costs as much as copies says. A key and a cost belong to the limit before them. Package limit makes the definitions of limits.
+//
+// The argument of a key is a string, an integer, a bool, or a type with a method String. The argument of a cost is an integer. An
+// empty key, or a cost below 1, is an error of the call. The parameter for the result of the step before can't be named, since its
+// value is not known when the call is sent. Fields behind pointers can't be named either.
 //
 // # Optional parameters
 //
@@ -71,6 +104,39 @@
 // parameter for the result of the step before is optional, the task can be the first step of a pipe, with Bind, and a
 // later step, with Step. If that parameter is a pointer as well, Step takes a step with the type that it points to, and
 // nil tells the function that there was no step before.
+//
+// # Schedules
+//
+// Beside the task, further comments declare schedules of it:
+//
+//	//arbiter:task name=report
+//	//arbiter:schedule "cron=0 30 3 * * *" zone=Europe/Berlin overlap=skip arg=region:north
+//	//arbiter:schedule name=report.south every=1h arg=region:south
+//	func Report(ctx context.Context, region string) error
+//
+// They are generated into a function Schedules, which returns the schedules of all tasks of the package. Give it to
+// schedule.Declared: then schedule.Run stores them, and removes those that the code does not declare any more. Package schedule and
+// docs/schedules.md have the meaning of the keys:
+//
+//	name=NAME             the schedule's name; default the name of the task
+//	cron=EXPRESSION       the times, as a cron expression of five or six fields
+//	zone=ZONE             its time zone, such as Europe/Berlin; default UTC
+//	every=DURATION        in place of cron: an interval
+//	from=TIME             the first moment of an interval
+//	start=TIME            no tick before it
+//	end=TIME              no tick after it
+//	runs=NUMBER           the schedule ends after so many runs
+//	except=DAY            a day without ticks, such as 2026-12-25; may be repeated
+//	jitter=DURATION       each tick is late by a part of this time
+//	overlap=allow|skip|queue-one|queue-all|cancel
+//	                      what happens with a tick while an earlier run goes on; default allow
+//	missed=once|skip|all  what happens with ticks that were missed; default once
+//	window=DURATION       how old a missed tick may be; default 24h
+//	pause-on-failure      it is paused when one of its tasks has failed for good
+//	arg=PARAMETER:VALUE   the value of a parameter; may be repeated
+//
+// A TIME is one such as 2026-01-05T08:00:00Z. Each parameter that is not optional needs a value: a string, a bool, a number or a duration. One with
+// a default has it if no other value is given. The schedules of tasks in test files are in a function SchedulesOfTests.
 //
 // # Tests
 //

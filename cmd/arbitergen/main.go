@@ -15,6 +15,8 @@ import (
 	// Generated code imports package task. It is imported here, so that "go get -tool" adds the
 	// modules which generated code needs, and the user's program can be built at once.
 	_ "github.com/go-arbiter/arbiter/task"
+
+	_ "time/tzdata" // to check the zones of schedules on every machine
 )
 
 func main() {

@@ -47,12 +47,17 @@ func TestKeysAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, keys := range map[string][]string{
-		"usage":  keysIn(t, usage, "Keys of the comment, all optional:\n", "Packages are named"),
-		"doc.go": keysIn(t, file.Doc.Text(), "# Keys\n", "The keys meta, optional and default can be repeated."),
+	for _, list := range []struct {
+		what       string
+		keys, want []string
+	}{
+		{"usage", keysIn(t, usage, "Keys of the comment, all optional:\n", "An ARGUMENT is"), gen.Keys()},
+		{"doc.go", keysIn(t, file.Doc.Text(), "# Keys\n", "The keys meta, optional and default can be repeated,"), gen.Keys()},
+		{"usage, of schedules", keysIn(t, usage, "Its keys:\n", "Packages are named"), gen.ScheduleKeys()},
+		{"doc.go, of schedules", keysIn(t, file.Doc.Text(), "have the meaning of the keys:\n", "A TIME is"), gen.ScheduleKeys()},
 	} {
-		if want := gen.Keys(); !slices.Equal(keys, want) {
-			t.Errorf("%s lists the keys\n%s\nwant\n%s", what, strings.Join(keys, "\n"), strings.Join(want, "\n"))
+		if !slices.Equal(list.keys, list.want) {
+			t.Errorf("%s lists the keys\n%s\nwant\n%s", list.what, strings.Join(list.keys, "\n"), strings.Join(list.want, "\n"))
 		}
 	}
 }

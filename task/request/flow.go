@@ -3,6 +3,7 @@ package request
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
@@ -48,9 +49,9 @@ func (r *Request) Flow() *Flow {
 		f := &Flow{Kind: p.kind, Members: make([]*Request, p.size), GroupSettings: p.group}
 		at := p.size
 		for ; p != nil; p = p.before {
-			for i := len(p.members) - 1; i >= 0; i-- {
+			for _, v := range slices.Backward(p.members) {
 				at--
-				f.Members[at] = p.members[i].clone()
+				f.Members[at] = v.clone()
 			}
 		}
 		f.Callback, f.Finalizer = f.Callback.clone(), f.Finalizer.clone()
@@ -106,6 +107,7 @@ func (r *Request) clone() *Request {
 	if s := r.special; s != &ordinary {
 		c.special = &special{err: s.err, upstream: s.upstream, parts: s.parts} // without its flow: the copy makes its own
 	}
+	c.reserve()
 	return c
 }
 
@@ -120,11 +122,18 @@ func (r *Request) With(change func(*Settings)) *Request {
 	s := r.settings.Clone()
 	change(&s)
 	c.settings = &s
+	c.reserve()
 	if r.special.parts == nil {
+		if s.Lane != nil {
+			c.settings = s.ForArgs(r.Args())
+		}
 		return c
 	}
-	if s.Unique != "" || s.Delay != 0 || !s.ETA.IsZero() {
-		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and Unique are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	if s.Unique.keyed() || s.Delay != 0 || !s.ETA.IsZero() {
+		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and unique keys are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
+	}
+	if err := s.Unique.OnConflict.inFlow(); err != nil {
+		c.fail(fmt.Errorf("%s: %w", r.name, err))
 	}
 	c.own().parts = r.special.parts.each(func(m *Request) *Request { return m.With(change) })
 	return c
@@ -229,6 +238,7 @@ func Then(before, next *Request) *Request {
 	p.size = p.before.size + len(p.members)
 	r := newFlow(p)
 	r.fail(before.special.err)
+	r.checkMember(before)
 	s := r.settings.Clone()
 	s.Retention = max(before.settings.Retention, next.settings.Retention)
 	r.settings = &s
@@ -263,6 +273,9 @@ func newFlow(p *parts) *Request {
 		if m == nil {
 			p.members[i] = New("", nil, nil)
 		}
+		r.checkMember(m)
 	}
+	r.checkMember(p.group.Callback)
+	r.checkMember(p.group.Finalizer)
 	return r
 }

@@ -15,7 +15,11 @@ func Prepared(t *broker.Task, inherit bool) *Request {
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadRetention: t.DeadFor,
-			Unique: key, Scope: scope, Meta: t.Meta, Schema: t.Schema, Inherit: inherit,
+			Meta: t.Meta, Lane: laneOf(t.Lane), Schema: t.Schema, Slots: int(t.Slots), Inherit: inherit,
+			Unique: Unique{
+				Key: key, Scope: scope, For: t.Unique.For, UntilStart: t.Unique.UntilStart,
+				OnConflict: Conflict(t.Unique.OnConflict), MaxAge: t.Unique.MaxAge,
+			},
 		},
 	}
 }

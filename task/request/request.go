@@ -38,6 +38,7 @@ type special struct {
 	parts    *parts // the members of a pipe or group; nil for a task
 	flow     *Flow  // made from parts by the first call of Flow; guarded by the request's mu
 	hidden   bool   // the unique key is already in its stored form, which seal.Unique made
+	argsKey  string // the unique key that the arguments give; guarded by the request's mu
 }
 
 // ordinary is shared by all requests without special fields. It is never written: see own.
@@ -49,6 +50,13 @@ func (r *Request) own() *special {
 		r.special = new(special)
 	}
 	return r.special
+}
+
+// reserve makes room for the unique key that the arguments give, if they give one.
+func (r *Request) reserve() {
+	if r.settings.Unique.ByArgs {
+		r.own()
+	}
 }
 
 // fail marks a request that is being made as impossible to send. The first error counts.
@@ -85,8 +93,9 @@ func (t *typed[Args]) encodes() any { return &t.args }
 // a [codec.Arguments]. The request keeps the settings: do not change them later. Nil settings are those
 // of [Default].
 func New(name string, args any, s *Settings) *Request {
-	req := &Request{name: name, args: untyped{args}, settings: cmp.Or(s, noOptions), special: &ordinary}
+	req := &Request{name: name, args: untyped{args}, settings: cmp.Or(s, noOptions).ForArgs(args), special: &ordinary}
 	req.fail(broker.CheckName("task", name))
+	req.reserve()
 	return req
 }
 
@@ -95,19 +104,25 @@ func New(name string, args any, s *Settings) *Request {
 func Bind[Args any](name string, s *Settings, err error, args Args) *Request {
 	b := &bound[Args]{args: typed[Args]{args}}
 	req := &b.Request
-	req.name, req.args, req.settings, req.special = name, &b.args, cmp.Or(s, noOptions), &ordinary
+	s = cmp.Or(s, noOptions)
+	if s.Lane != nil {
+		s = s.ForArgs(args)
+	}
+	req.name, req.args, req.settings, req.special = name, &b.args, s, &ordinary
 	req.fail(err)
 	if name == "" {
 		req.fail(fmt.Errorf("task: %w: the zero Task; use task.Define or a generated handle", broker.ErrInvalid))
 	}
+	req.reserve()
 	return req
 }
 
 // Step returns the request of a step: like [Bind], with arguments by name that lack the parameter
-// param. It gets the result of the call before.
+// param. It gets the result of the call before. If a key of the settings depends on the arguments, the
+// caller has filled it in with [Settings.ForArgs].
 func Step(name string, s *Settings, err error, param string, others map[string]any) *Request {
 	req := &Request{
-		name: name, args: untyped{codec.Arguments{Named: others}}, settings: cmp.Or(s, noOptions),
+		name: name, args: untyped{codec.Arguments{Named: others}}, settings: cmp.Or(s, noOptions).ForArgs(codec.Arguments{Named: others}),
 		special: &special{err: err, upstream: param},
 	}
 	if _, bound := others[param]; bound {
@@ -169,6 +184,13 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	key := ""
+	if r.settings.Unique.ByArgs {
+		var err error
+		if key, err = r.argsKey(c); err != nil {
+			return err
+		}
+	}
 	if r.codec == "" && r.id.IsZero() { // not encoded yet
 		var args any
 		if r.args != nil {
@@ -185,7 +207,10 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 	}
 	r.settings.record(t, r.name, now)
 	t.ID, t.Codec, t.Payload, t.Flow.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
-	if t.Unique.Key != "" && !r.special.hidden {
+	switch {
+	case key != "":
+		t.Unique.Key = key
+	case t.Unique.Key != "" && !r.special.hidden:
 		t.Unique.Key = seal.Unique(seal.Of(c), t.Unique.Key)
 	}
 	return nil
@@ -221,7 +246,7 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.I
 	switch again = !r.id.IsZero(); {
 	case again:
 	case newID == nil:
-		r.id = broker.NewTaskID(draft.Queue, draft.Unique.Key)
+		r.id = draft.NewID()
 	default:
 		r.id = newID(draft)
 	}
@@ -232,8 +257,16 @@ func (r *Request) Identify(draft *broker.Task, newID func(*broker.Task) broker.I
 // Check returns the error of a request that can't be sent, as far as that is known before it is
 // encoded.
 func (r *Request) Check() error {
-	if r.special.err == nil && r.settings.Err != nil {
+	switch {
+	case r.special.err != nil:
+		return r.special.err
+	case r.settings.Err != nil:
 		return fmt.Errorf("task %s: %w", r.name, r.settings.Err)
+	case r.special.parts != nil:
+		return nil
 	}
-	return r.special.err
+	if err := r.settings.Unique.check(); err != nil {
+		return fmt.Errorf("task %s: %w", r.name, err)
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package request
 
 import (
-	"cmp"
 	"maps"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 type Settings struct {
 	Queue         string                                   // Queue; default task.DefaultQueue
 	Timeout       time.Duration                            // Timeout; default 0: the timeout of the registered handler; broker.NoTimeout is none
+	Slots         int                                      // Slots; default 0: the number of the registered handler
 	Delay         time.Duration                            // Delay; default none
 	ETA           time.Time                                // ETA; default none
 	Within        time.Duration                            // Within; default none
@@ -21,9 +21,9 @@ type Settings struct {
 	Backoff       func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
 	Retention     time.Duration                            // Retention; default broker.DefaultRetention
 	DeadRetention time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
-	Unique        string                                   // Unique; default none
-	Scope         string                                   // UniqueIn; default "": the name of the task
+	Unique        Unique                                   // Unique and the options behind it
 	Meta          map[string]string                        // Meta; default none
+	Lane          *Lane                                    // Priority, FairKey, Sequence, Limit; default nil: none of them
 	Schema        uint64                                   // Schema; default 0
 	Inherit       bool                                     // Inherit; default false
 	Isolated      bool                                     // Isolated; default false
@@ -43,10 +43,10 @@ var noOptions = &Settings{
 // Default returns the settings without options.
 func Default() Settings { return *noOptions }
 
-// Clone returns a copy with a map of its own.
+// Clone returns a copy with a map and a lane of its own.
 func (s *Settings) Clone() Settings {
 	c := *s
-	c.Meta = maps.Clone(s.Meta)
+	c.Meta, c.Lane = maps.Clone(s.Meta), s.Lane.clone() // Unique.Params never changes
 	return c
 }
 
@@ -56,10 +56,10 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
 		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadRetention,
-		Meta: s.Meta, Schema: s.Schema, Enqueued: now,
+		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Slots: uint32(s.Slots), Enqueued: now,
 	}
-	if s.Unique != "" {
-		t.Unique.Key = broker.ScopedKey(cmp.Or(s.Scope, name), s.Unique)
+	if s.Unique.keyed() {
+		t.Unique = s.Unique.record(name)
 	}
 	if !s.ETA.IsZero() {
 		t.Delay = max(t.Delay, s.ETA.Sub(now))

@@ -2,7 +2,7 @@
 -- that there is to do in each of them.
 --
 -- KEYS  for each queue: 1 minions  2 watch  3 ready  4 held  5 due  6 stop
---       7 keep  8 flight  9 claim  10 outbox  11 parked  12 deadlines
+--       7 keep  8 flight  9 claim  10 outbox  11 parked  12 deadlines  13 opening (see lane.lua)
 -- ARGV  1 minion  2 lease in ms  3 whether it listens to wake channels (0, 1)
 -- Returns the server's time, then for each queue one of these:
 --   false    the minion is not registered there, and nothing was done
@@ -46,7 +46,7 @@ local function ask(otherwise, ...)
 end
 
 local out = { t }
-for k = 1, #KEYS, 12 do
+for k = 1, #KEYS, 13 do
   local minions, watch, ready, held, due, stop, keep, flight, claim =
     KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3], KEYS[k + 4], KEYS[k + 5], KEYS[k + 6], KEYS[k + 7], KEYS[k + 8]
   local fine, registered = pcall(renew, minions)
@@ -85,8 +85,13 @@ for k = 1, #KEYS, 12 do
       end
     end
     local limit = ask({}, 'ZRANGE', KEYS[k + 11], 0, 0, 'WITHSCORES')[2] or ''
+    local soon = ask({}, 'ZRANGE', due, 0, 0, 'WITHSCORES')[2] or ''
+    local line = ask({}, 'ZRANGE', KEYS[k + 12], 0, 0, 'WITHSCORES')[2] -- a line that waits for a time
+    if line and (soon == '' or scoreOf(line) < scoreOf(soon)) then
+      soon = line
+    end
     out[#out + 1] = {
-      ask({}, 'ZRANGE', due, 0, 0, 'WITHSCORES')[2] or '',
+      soon,
       redis.call('EXISTS', ready, held) > 0 and 1 or 0,
       ask(0, 'HLEN', flight) + ask(0, 'LLEN', claim),
       redis.call('ZRANGEBYSCORE', minions, '-inf', t, 'LIMIT', 0, 10),

@@ -1,24 +1,23 @@
 -- enqueue stores new tasks, each once. It skips a task whose id is known with the same content,
 -- since that is a repeated call, and refuses one whose id is known with other content.
 --
--- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch
---       9 flows  10 deadlines, then the record of each large task, then about if a task has
+-- KEYS  1 ready  2 held  3 state  4 due  5 later  6 meta  7 watch  8 flows  9 deadlines
+--       10-18 the keys of lanes, then the record of each large task, then about if a task has
 --       metadata
 -- ARGV  1 wake channel  2 number of plain messages, which are ready at once and have nothing
 --       below; then these messages; then for each other task: message, delay in ms, ms to its
---       deadline (0 is none, -1 is one that has passed), unique key ('' is none), flow and
---       position in it ('' is none), whether it is blocked (0, 1); then, if a task has
---       metadata, where that is: see about.lua
+--       deadline (0 is none, -1 is one that has passed), flow and position in it ('' is
+--       none), whether it is blocked (0, 1); then, if a task has metadata, where that is: see
+--       about.lua
 -- Returns false if the queue is not registered: nothing was done; register it and call again.
 -- Returns 0 if a large record does not exist or is of another task: nothing was done; store
 -- the record and call again. Else returns a list with two values for each refused task: its
--- index (from 1), and the id of the task that has the unique key; or its own id, if the
--- content differs; or, if its state can't be read, that state, which has not the length of
--- an id.
+-- index (from 1), and its own id, if the content differs; or, if its state can't be read, that
+-- state, which has not the length of an id.
 
 local about, metas = metadata()
-local ready, held, state, due, later, unique, meta, watch, flows, deadlines =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local ready, held, state, due, later, meta, watch, flows, deadlines =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local wake, plain = ARGV[1], tonumber(ARGV[2])
 
 if redis.call('EXISTS', meta) == 0 then
@@ -26,12 +25,12 @@ if redis.call('EXISTS', meta) == 0 then
 end
 
 local first = 3 + plain -- of the other messages in ARGV
-local total = plain + (#ARGV - first + 1) / 6
+local total = plain + (#ARGV - first + 1) / 5
 local function message(i)
   if i <= plain then
     return ARGV[2 + i]
   end
-  return ARGV[first + (i - plain - 1) * 6]
+  return ARGV[first + (i - plain - 1) * 5]
 end
 
 local ids = {}
@@ -42,11 +41,11 @@ local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
-local large = 10
+local large = 18
+local lined = {} -- messages with a lane that are ready
 local seen = {}  -- id -> the state that this call adds
 local fresh = {} -- by index, whether this call stores it
-local locks = {} -- unique key -> id, of the tasks of this call
-local new, states, msgs, dues, laters, uniques, refs, limits = {}, {}, {}, {}, {}, {}, {}, {}
+local new, states, msgs, dues, laters, refs, limits = {}, {}, {}, {}, {}, {}, {}
 local t
 for i = 1, total do
   local id, msg = ids[i], message(i)
@@ -64,11 +63,11 @@ for i = 1, total do
       holder = id
     end
   else
-    local delay, key, ref, blocked, limit = 0, '', '', false, nil
+    local delay, ref, blocked, limit = 0, '', false, nil
     if i > plain then
-      local at = first + (i - plain - 1) * 6
-      ref, blocked = ARGV[at + 4], ARGV[at + 5] == '1'
-      delay, key = tonumber(ARGV[at + 1]), ARGV[at + 3]
+      local at = first + (i - plain - 1) * 5
+      ref, blocked = ARGV[at + 3], ARGV[at + 4] == '1'
+      delay = tonumber(ARGV[at + 1])
       local left = tonumber(ARGV[at + 2])
       if delay > 0 or left ~= 0 then
         t = t or now()
@@ -76,17 +75,6 @@ for i = 1, total do
       if left ~= 0 then
         limit = t + math.max(left, 0)
         msg = string.sub(msg, 1, LIMIT_FROM - 1) .. big(limit, 6) .. string.sub(msg, LIMIT_TO + 1)
-      end
-      if key ~= '' then
-        holder = locks[key] or redis.call('HGET', unique, key)
-        if holder and not locks[key] then
-          -- A unique key of a task that has ended, and was not removed, is free.
-          local s = look(state, { holder })[1]
-          if not s or #s > 20 then
-            holder = nil
-          end
-        end
-        holder = holder or nil
       end
     end
     if record then
@@ -99,35 +87,30 @@ for i = 1, total do
       end
       kept[#kept + 1] = record
     end
-    if not holder then
-      seen[id] = origin
-      fresh[i] = true
-      new[#new + 1] = id
-      states[#states + 1] = id
-      states[#states + 1] = origin
-      if key ~= '' then
-        locks[key] = id
-        uniques[#uniques + 1] = key
-        uniques[#uniques + 1] = id
-      end
-      if ref ~= '' then
-        refs[#refs + 1] = id
-        refs[#refs + 1] = ref
-      end
-      if limit then
-        limits[#limits + 1] = limit
-        limits[#limits + 1] = id
-      end
-      if delay > 0 then
-        dues[#dues + 1] = t + delay
-        dues[#dues + 1] = id
-      end
-      if delay > 0 or blocked then
-        laters[#laters + 1] = id
-        laters[#laters + 1] = msg
-      else
-        msgs[#msgs + 1] = msg
-      end
+    seen[id] = origin
+    fresh[i] = true
+    new[#new + 1] = id
+    states[#states + 1] = id
+    states[#states + 1] = origin
+    if ref ~= '' then
+      refs[#refs + 1] = id
+      refs[#refs + 1] = ref
+    end
+    if limit then
+      limits[#limits + 1] = limit
+      limits[#limits + 1] = id
+    end
+    if delay > 0 then
+      dues[#dues + 1] = t + delay
+      dues[#dues + 1] = id
+    end
+    if delay > 0 or blocked then
+      laters[#laters + 1] = id
+      laters[#laters + 1] = msg
+    elseif laneOf(msg) then
+      lined[#lined + 1] = msg
+    else
+      msgs[#msgs + 1] = msg
     end
   end
   if holder then
@@ -156,12 +139,12 @@ if #dues > 0 then
   end
 end
 push(ready, held, watch, wake, msgs, false)
+if #lined > 0 then
+  lineUp(laneKeys(10, later), ready, held, watch, wake, lined)
+end
 if #states > 0 then
   redis.call('HSET', state, unpack(states))
   mark(state, new, OWN)
-end
-if #uniques > 0 then
-  redis.call('HSET', unique, unpack(uniques))
 end
 if about then
   describe(about, metas, function(i) return fresh[i] and message(i) end)

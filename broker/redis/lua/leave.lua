@@ -3,7 +3,7 @@
 -- tell). A call gives back a limited number of tasks; repeat it until it returns 0.
 --
 -- KEYS  1 minions  2 watch  3 ready  4 held  5 flight  6 claim  7 stop  8 odd
---       9 state  10 deadlines  11 needs
+--       9 state  10 deadlines  11 needs  12 later  13-21 the keys of lanes
 -- ARGV  1 minion  2 wake channel  3 why: died, left or lost  4 for how many ms the fence is
 --       kept, 0 if no blocking move of the minion can come any more
 -- Returns a list: 0 if all tasks were given back, or if the minion has not died, or is
@@ -37,6 +37,8 @@ if claims == 'list' then
 end
 
 local back, fields, strange, bytes = {}, {}, {}, 0
+local L = laneKeys(13, KEYS[12])
+local lined = {} -- messages with a lane, as they were handed out
 local overdue = false -- whether one of the tasks had been parked until its time was over
 local cursor = '0'
 repeat
@@ -54,6 +56,9 @@ repeat
     if not readable(msg) then
       strange[#strange + 1] = msg
     else
+      if laneOf(msg) then
+        lined[#lined + 1] = msg
+      end
       local recoveries, strikes = string.byte(msg, 24), string.byte(msg, 52)
       if died then
         recoveries = math.min(recoveries + 1, 255)
@@ -84,6 +89,8 @@ if lost and #back > 0 then
   for i, s in ipairs(look(state, ids)) do
     if not (s and #s > 20) then
       open[#open + 1] = back[i]
+    elseif laneOf(back[i]) then
+      endSequence(L, { back[i] }, string.byte(s, 21))
     end
   end
   back = open
@@ -95,6 +102,10 @@ end
 -- The oldest id comes to stand first, which is about the order in which the tasks came. push
 -- puts them to the front one by one, so sort them the other way round.
 table.sort(back, function(x, y) return string.sub(x, 2, 17) > string.sub(y, 2, 17) end)
+local again
+if #lined > 0 then
+  back, again = split(back)
+end
 push(ready, held, watch, wake, back, true)
 if #strange > 0 then
   redis.call('RPUSH', odd, unpack(strange))
@@ -102,8 +113,15 @@ end
 if #fields > 0 then
   redis.call('HDEL', flight, unpack(fields))
 end
+if #lined > 0 then
+  discharge(L, lined)
+  if #again > 0 then
+    lineUp(L, ready, held, watch, wake, again)
+  end
+  nudge(ready, watch, wake)
+end
 if redis.call('EXISTS', flight) == 1 then
-  return { 1, #back, taken }
+  return { 1, #back + (again and #again or 0), taken }
 end
 -- A blocking move of the minion may still be under way, or come late from a process that was
 -- stopped for a while. It must not move a message into the claim list, where nobody would find
@@ -115,4 +133,4 @@ if fence > 0 and not redis.call('ZSCORE', watch, minion) then
 end
 redis.call('ZREM', watch, minion)
 redis.call('ZREM', minions, minion)
-return { 0, #back, taken }
+return { 0, #back + (again and #again or 0), taken }

@@ -32,16 +32,22 @@ for i = count + 3, #ARGV do
   ids[#ids + 1] = ARGV[i]
 end
 
+-- front returns the beginning of a message: head, lane if there is one, and name.
+local function front(msg)
+  local lane = (string.byte(msg, 25) or 0) >= 128 and 2 + number(msg, 55, 2) or 0 -- FlagLaned
+  return string.sub(msg, 1, within + lane)
+end
+
 local found = {}
 local owned = owners(ids, 5, count)
 for k, id in ipairs(ids) do
   local by = owned[id]
   if by then
-    found[k] = { 'running', ARGV[1 + by.by], string.sub(by.msg, 1, within) }
+    found[k] = { 'running', ARGV[1 + by.by], front(by.msg) }
   else
     local msg = redis.call('HGET', later, id)
     if msg then
-      found[k] = { 'later', redis.call('ZSCORE', due, id) or '', string.sub(msg, 1, within) }
+      found[k] = { 'later', redis.call('ZSCORE', due, id) or '', front(msg) }
     else
       local s = look(state, { id })[1]
       found[k] = s and #s == 20 and { 'ready', '', '' } or { 'done' }

@@ -1,17 +1,17 @@
 -- purge removes messages of cancelled tasks from a queue without a minion. In other queues
 -- dequeue.lua drops them. A call looks at 200 messages; the caller repeats it.
 --
--- KEYS  1 minions  2 ready  3 held  4 gone  5 halt
+-- KEYS  1 minions  2 ready  3 held  4 gone  5 halt  6 lined (see lane.lua)
+--       7 paused  8 back (see paused.lua)
 -- ARGV  1 how many messages to skip  2 how many messages of the list to look at in all
--- Returns how many messages the next call has to skip, '' if no call is needed, then the
--- removed messages that have a unique key.
+-- Returns how many messages the next call has to skip, '' if no call is needed.
 
 local minions, ready, held, gone = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local from, last = tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('EXISTS', minions) == 1 then
-  return { '' }
+  return ''
 end
-local out = { '' }
+local out = ''
 local msgs = redis.call('LRANGE', held, from, math.min(from + 199, last - 1))
 if #msgs > 0 then
   -- LREM searches the list from its head for each message. So the farther back a call looks, the
@@ -28,14 +28,11 @@ if #msgs > 0 then
       found = found + 1
       redis.call('LREM', held, 1, msgs[i])
       redis.call('SREM', gone, ids[i])
-      if math.floor((string.byte(msgs[i], 25) or 0) / 2) % 2 == 1 then -- FlagUnique
-        out[#out + 1] = msgs[i]
-      end
     else
       from = from + 1
     end
   end
-  out[1] = from
+  out = from
 end
 if redis.call('EXISTS', held) == 0 then
   redis.call('DEL', gone) -- no message is left for the ids in it
@@ -44,9 +41,9 @@ if redis.call('EXISTS', held) == 0 then
   end
 elseif redis.call('EXISTS', gone) == 0 then
   local waiting = redis.call('LRANGE', ready, 0, 1)
-  if redis.call('EXISTS', KEYS[5]) == 0 and (#waiting == 0 or #waiting == 1 and waiting[1] == '!') then
+  if redis.call('EXISTS', KEYS[5], KEYS[6], KEYS[7], KEYS[8]) == 0 and (#waiting == 0 or #waiting == 1 and waiting[1] == '!') then
     redis.call('RENAME', held, ready)
   end
-  out[1] = ''
+  out = ''
 end
 return out

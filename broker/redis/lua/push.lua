@@ -1,12 +1,12 @@
 -- Pending messages are usually in the list ready, from which a blocking move of a minion takes
 -- them without any script. While some of them must be checked before they start, since they
--- were cancelled or their flow is halted, all of them are in the list held instead. No blocking
+-- were cancelled, their flow is halted or something is paused, all of them are in the list held instead. No blocking
 -- move reads held. Then ready has one token, the text '!'. A minion that takes the token runs
 -- the dequeue script, which checks the messages in held. So there are two cases:
 --   * held exists: all messages are in held, and ready is exactly {'!'}, or a minion has taken
 --     the token and is about to run the script;
 --   * held does not exist: all messages are in ready, perhaps behind a token.
--- While a flow is halted, held must exist, or new messages would go to ready. Redis removes an
+-- While a flow is halted or something is paused, held must exist, or new messages would go to ready. Redis removes an
 -- empty list, so held has a '!' of its own then, and a list of that alone counts as empty.
 
 -- push adds those messages of msgs that stand at the index first (1 if nil) and behind it to a

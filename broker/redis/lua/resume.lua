@@ -1,7 +1,8 @@
 -- resume ends the halt of flows in one queue (see halt.lua), when all their members are cancelled.
 -- It also removes their kills from the outbox.
 --
--- KEYS  1 halt  2 held  3 gone  4 ready  5 outbox  6 watch
+-- KEYS  1 halt  2 held  3 gone  4 ready  5 outbox  6 watch  7 lined (see lane.lua)
+--       8 paused  9 back (see paused.lua)
 -- ARGV  1 wake channel, then the ids of flows
 -- Returns how many of the flows were halted.
 
@@ -11,7 +12,7 @@ for i = 2, #ARGV do
   notes[#notes + 1] = 'k' .. ARGV[i]
 end
 local n = redis.call('HDEL', halt, unpack(ARGV, 2))
-if n > 0 and redis.call('EXISTS', halt) == 0 then
+if n > 0 and redis.call('EXISTS', halt, KEYS[7], KEYS[8], KEYS[9]) == 0 then
   -- LREM looks at each message before the token. In a long list the token stays, and the dequeue
   -- script drops it when it comes to it.
   if redis.call('LLEN', held) <= 10000 then

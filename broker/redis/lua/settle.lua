@@ -12,10 +12,11 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of large tasks, then the list of each retention class that
---       a group names, then parked and needs if tasks are parked, then about and deadlines, as
---       far as they are needed
--- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'a'
---       about, 'd' deadlines, or both; then for each group:
+--       a group names, then parked and needs if tasks are parked, then holders, about, deadlines
+--       and the keys of lanes, as far as they are needed
+-- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'h'
+--       holders (and then the keys of lanes, too), 'a' about, 'd' deadlines, 'l' keys of lanes;
+--       then for each group:
 --         verb: finish, retry, snooze, giveback or park; with a - behind it if no handler was
 --           started
 --         a: of finish the final state; of retry, snooze and park the delay in ms; of giveback 0
@@ -28,7 +29,7 @@
 --         notices: for each task id (16 bytes), length (4) and outcome. The outcome of a task
 --           that is not finished is the one that it gets if it was cancelled meanwhile.
 --         attempts: 4 bytes for each task, or 4 bytes in all if they are the same
---         unique keys: for each task length (2) and key; '' if no task has one
+--         1 if a task has a unique key, else ''
 --         records: for each task 2 bytes, the index of its record in KEYS, or 0 if it has none;
 --           '' if no task has one
 --         blocks: for the first tasks, a byte for each number of neighbours of the same block
@@ -48,12 +49,22 @@ local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready
 local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local about -- the hash, or nil if no task of the call has a field there that changes
 local deadlines -- the set, or nil if no task of the call has a deadline
+local L -- the keys of lanes, or nil if no task of the call has a lane or a unique key
 local last = #KEYS
+if string.find(ARGV[4], 'l', 1, true) then
+  L, last = laneKeys(last - 8, later), last - 9
+end
 if string.find(ARGV[4], 'd', 1, true) then
   deadlines, last = KEYS[last], last - 1
 end
 if string.find(ARGV[4], 'a', 1, true) then
-  about = KEYS[last]
+  about, last = KEYS[last], last - 1
+end
+local locks -- what freeKeys needs, or nil if no task of the call has a unique key
+if string.find(ARGV[4], 'h', 1, true) then
+  locks = keyNames(unique, KEYS[last], later, due, ready, held, watch, wake, L)
+  redis.call('HLEN', unique) -- a key of the wrong type makes the script fail here, before the first change
+  redis.call('HLEN', locks.holders)
 end
 
 local sub, byte, char = string.sub, string.byte, string.char
@@ -73,8 +84,9 @@ local position, at = 0, 5
 
 -- The current group: number of tasks, and the arguments as above; then, by index of the task, id,
 -- attempt, where its notice begins and ends, and the message that the minion holds.
-local n, notices, keys, records, runs
+local n, notices, keyed, records, runs
 local ids, attempts, froms, tos, msgs
+local opened = false -- whether lines were opened
 local alike -- the attempt, if it is the same for all tasks, or false
 local unstarted -- whether no handler was started
 
@@ -85,17 +97,13 @@ end
 
 -- forgetKeys frees the unique keys of tasks that have ended; which has their indexes.
 local function forgetKeys(which)
-  local held, from = {}, 1
-  for i = 1, n do
-    local hi, lo = byte(keys, from, from + 1)
-    held[i] = sub(keys, from + 2, from + 1 + hi * 256 + lo)
-    from = from + 2 + hi * 256 + lo
-  end
+  local some = {}
   for _, i in ipairs(which) do
-    if held[i] ~= '' and redis.call('HGET', unique, held[i]) == ids[i] then
-      redis.call('HDEL', unique, held[i])
+    if math.floor(byte(msgs[i], 25) / 2) % 2 == 1 then -- FlagUnique
+      some[#some + 1] = ids[i]
     end
   end
+  freeKeys(locks, some, t)
 end
 
 -- forgetRecords removes the large records of tasks that have ended. The record of a dead letter
@@ -256,7 +264,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
     end
     redis.call('HSET', dead, unpack(pairs))
   end
-  if keys ~= '' then
+  if keyed then
     forgetKeys(which)
   end
   if about then
@@ -264,6 +272,13 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   end
   if deadlines then
     forgetDeadlines(which)
+  end
+  if L then
+    local over = {}
+    for x, i in ipairs(which) do
+      over[x] = msgs[i]
+    end
+    opened = endSequence(L, over, final) or opened
   end
   if flowing then
     local final = {}
@@ -302,10 +317,35 @@ local function park(from, to, mine)
   end
 end
 
+-- isRepeated reports whether a settlement that is not a finish has taken effect before, so that
+-- only its reply was lost. A late settlement must not pass for that: the minion was taken for dead,
+-- and leave.lua has put the task back into the list or its line with the same next attempt. So
+-- only traces count that leave.lua never makes:
+--   * retry and snooze with a delay: the task is scheduled (in due) for the next attempt. It may
+--     also be there because it is parked, which these verbs don't do.
+--   * park: it has a need in the set parked. stranded.lua parks without a need (-1) what was pending.
+--   * retry and snooze without a delay, and giveback: the task is pending, as it is after a death. So
+--     a repetition is refused. Nothing is lost by that: the task is where it should be.
+-- A task in line has its message in later, too, but is not in due.
+local function isRepeated(verb, a, id, attempt)
+  if verb == 'finish' or verb == 'giveback' or verb ~= 'park' and a <= 0 then
+    return false
+  end
+  local m = redis.call('HGET', later, id)
+  if not m or sub(m, 18, 21) ~= big(number(attempt, 1, 4) + 1, 4) or not redis.call('ZSCORE', due, id) then
+    return false
+  end
+  if verb == 'park' then
+    local need = redis.call('ZSCORE', KEYS[tonumber(ARGV[at + 1])], id)
+    return need and scoreOf(need) >= 0
+  end
+  return not isParked(byte(m, 25))
+end
+
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
-  n, notices, keys = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10]
+  n, notices, keyed = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10] ~= ''
   local stamps = ARGV[at + 9]
   alike = #stamps == 4 and stamps
   unstarted = byte(verb, -1) == 45 -- '-'
@@ -341,14 +381,11 @@ for _ = 1, groups do
         end
       end
       -- Accept a repetition of a settlement whose reply was lost: the task is final by the same
-      -- attempt, or waits for the attempt after that.
+      -- attempt, or waits for its time as this settlement has left it.
       local id = ids[i]
       local s = look(state, { id })[1]
-      if not (s and #s > 30 and sub(s, 28, 31) == attempt) then
-        local m = verb ~= 'finish' and redis.call('HGET', later, id)
-        if not (m and sub(m, 18, 21) == big(number(attempt, 1, 4) + 1, 4)) then
-          reply[#reply + 1] = position + i
-        end
+      if not (s and #s > 30 and sub(s, 28, 31) == attempt) and not isRepeated(verb, a, id, attempt) then
+        reply[#reply + 1] = position + i
       end
     else
       if is and is[i] == 1 then
@@ -398,7 +435,7 @@ for _ = 1, groups do
         redis.call('HSET', about, unpack(failures))
       end
     end
-    local again, dues = {}, {}
+    local again, dues, lined = {}, {}, {}
     for _, i in ipairs(owned) do
       local msg = msgs[i]
       msg = returned(msg, unstarted)
@@ -408,7 +445,7 @@ for _ = 1, groups do
       if verb == 'retry' then
         msg = sub(msg, 1, 21) .. big(math.min(number(msg, 22, 2) + 1, 65535), 2) .. sub(msg, 24)
       end
-      if verb == 'retry' or verb == 'snooze' then
+      if verb == 'retry' or verb == 'snooze' and not unstarted then
         msg = afresh(msg, verb == 'retry')
       end
       local flags = byte(msg, 25)
@@ -416,7 +453,9 @@ for _ = 1, groups do
         flags = flags + (verb == 'park' and 16 or -16)
         msg = sub(msg, 1, 24) .. char(flags) .. sub(msg, 26)
       end
-      if verb == 'giveback' or a <= 0 then
+      if L and (verb == 'giveback' or a <= 0) and laneOf(msg) then
+        lined[#lined + 1] = msg
+      elseif verb == 'giveback' or a <= 0 then
         again[#again + 1] = msg
       else
         again[#again + 1] = ids[i]
@@ -424,6 +463,9 @@ for _ = 1, groups do
         dues[#dues + 1] = t + a
         dues[#dues + 1] = ids[i]
       end
+    end
+    if #lined > 0 then
+      lineUp(L, ready, held, watch, wake, lined)
     end
     if #dues > 0 then
       local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
@@ -446,6 +488,15 @@ for _ = 1, groups do
   end
   if #settled > 0 then
     redis.call('HDEL', flight, unpack(settled))
+    if L then
+      local over = {}
+      for i = 1, n do
+        if msgs[i] and sub(msgs[i], 18, 21) == attempts[i] then
+          over[#over + 1] = msgs[i]
+        end
+      end
+      opened = owner and discharge(L, over) or opened
+    end
     if stopping then
       redis.call('SREM', stop, unpack(settled))
     end
@@ -455,6 +506,9 @@ for _ = 1, groups do
   end
   at = at + 1 + 2 * more
   position = position + n
+end
+if opened then
+  nudge(ready, watch, wake)
 end
 if not owner then
   reply[1] = 'lost'

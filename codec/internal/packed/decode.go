@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-arbiter/arbiter/codec/internal/rules"
@@ -336,7 +337,7 @@ func (p *Plan) takeKey(in []byte, v reflect.Value) (rest []byte, err error) {
 	case keyText:
 		if s, rest, err = msgp.TakeStringOrBytes(in); err == nil {
 			v.SetZero()
-			err = rules.UnmarshalText(v, s[:len(s):len(s)])
+			err = rules.UnmarshalText(v, slices.Clip(s))
 		}
 	default:
 		var key any

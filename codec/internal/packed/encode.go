@@ -193,7 +193,7 @@ func (f *planField) absent(v reflect.Value) (bool, error) {
 	if !f.OmitZero {
 		return false, nil
 	}
-	zeroer, ok := v.Interface().(interface{ IsZero() bool })
+	zeroer, ok := reflect.TypeAssert[interface{ IsZero() bool }](v)
 	if !ok || v.Kind() == reflect.Pointer && v.IsNil() {
 		return v.IsZero(), nil
 	}

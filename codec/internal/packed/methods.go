@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding"
 	"reflect"
+	"slices"
 
 	"github.com/vmihailenco/msgpack/v5"
 
@@ -72,7 +73,7 @@ func (p *Plan) takeMethods(in []byte, v reflect.Value, depth int) (rest []byte, 
 		if data, rest, err = msgp.TakeStringOrBytes(in); err != nil {
 			return nil, p.explain(err, in)
 		}
-		data = data[:len(data):len(data)]
+		data = slices.Clip(data)
 		if p.decMethods == rules.TextMethods {
 			return rest, rules.UnmarshalText(v, data)
 		}

@@ -159,8 +159,8 @@ func (b builder) structPlan(p *Plan) op {
 	p.byName = make(map[string]int, len(fields))
 	p.always = true
 	exported := p.typ.NumField() == 0
-	for i := range p.typ.NumField() {
-		exported = exported || p.typ.Field(i).IsExported()
+	for field := range p.typ.Fields() {
+		exported = exported || field.IsExported()
 	}
 	if len(fields) == 0 && !exported {
 		return opNone

@@ -28,36 +28,36 @@ var (
 // MaxDepth is how deep arrays and maps may be nested. It bounds the stack that decoding a message uses.
 const MaxDepth = msgp.MaxDepth
 
-// Located is an error with the place in the value where it occurred. Package codec makes a codec.Error of it.
-type Located struct {
+// LocatedError is an error with the place in the value where it occurred. Package codec makes a codec.Error of it.
+type LocatedError struct {
 	// Path begins with a dot if it begins with a name. Callers prepend segments to it while they return the
 	// error.
 	Path string
 	Err  error
 }
 
-func (e *Located) Error() string { return e.Path + ": " + e.Err.Error() }
+func (e *LocatedError) Error() string { return e.Path + ": " + e.Err.Error() }
 
 // Unwrap returns the error without its place.
-func (e *Located) Unwrap() error { return e.Err }
+func (e *LocatedError) Unwrap() error { return e.Err }
 
-// Locate returns err as a Located that may be changed.
-func Locate(err error) *Located {
-	if e, ok := err.(*Located); ok { //nolint:errorlint // never wrapped
+// Locate returns err as a LocatedError that may be changed.
+func Locate(err error) *LocatedError {
+	if e, ok := err.(*LocatedError); ok { //nolint:errorlint // never wrapped
 		return e
 	}
-	return &Located{Err: err}
+	return &LocatedError{Err: err}
 }
 
-// Panic is a panic of a method of a value's type. Package codec makes a codec.PanicError of it.
-type Panic struct {
+// PanicError is a panic of a method of a value's type. Package codec makes a codec.PanicError of it.
+type PanicError struct {
 	Doing  string // the method, such as "UnmarshalText of main.Color"
 	Value  any    // the value of the panic
 	Stack  string
 	Hidden bool // the method decodes, so Value may contain the data that it was to decode
 }
 
-func (p *Panic) Error() string { return p.Doing + " panicked" }
+func (p *PanicError) Error() string { return p.Doing + " panicked" }
 
 // Refuse returns the error for an error from a method that decodes. Its message is not shown, since it may contain data of the
 // message, as the errors of time.Parse do. errors.Is and errors.As find the error itself.

@@ -42,7 +42,7 @@ func FieldsOf(t reflect.Type, tags ...string) []Field {
 				if !ok {
 					continue
 				}
-				f.Index = append(e.index[:len(e.index):len(e.index)], i)
+				f.Index = append(slices.Clip(e.index), i)
 				inner := sf.Type
 				if inner.Kind() == reflect.Pointer {
 					inner = inner.Elem()

@@ -95,7 +95,7 @@ func CallDecoder(method string, t reflect.Type, f func() error) error {
 // GuardDecoder is Guard for functions that decode: the error of a panic does not show its value.
 func GuardDecoder(doing string, t reflect.Type, f func() error) error {
 	err := Guard(doing, t, f)
-	if p, ok := err.(*Panic); ok { //nolint:errorlint // the error of guard itself
+	if p, ok := err.(*PanicError); ok { //nolint:errorlint // the error of guard itself
 		p.Hidden = true
 	}
 	return err
@@ -105,7 +105,7 @@ func GuardDecoder(doing string, t reflect.Type, f func() error) error {
 func Guard(doing string, t reflect.Type, f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &Panic{Doing: fmt.Sprintf("%s of %s", doing, t), Value: r, Stack: stack.OfPanic()}
+			err = &PanicError{Doing: fmt.Sprintf("%s of %s", doing, t), Value: r, Stack: stack.OfPanic()}
 		}
 	}()
 	return f()
@@ -132,7 +132,7 @@ func MarshalText(v reflect.Value) (text []byte, err error) {
 
 // UnmarshalText sets v, which must be addressable, from the text.
 func UnmarshalText(v reflect.Value, text []byte) error {
-	m, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	m, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
 	if !ok {
 		return HalfPair(v.Type(), TextMethods)
 	}

@@ -32,7 +32,7 @@ func TestFinite(t *testing.T) {
 		"nil": nil, "leaf": leaf, "chain": fmt.Errorf("a: %w", leaf), "join": errors.Join(many...),
 		"deep": deep, "nil inside": &ring{}, "nils inside": &fork{[]error{nil, leaf}},
 	} {
-		if got := Finite(err); got != err { //nolint:errorlint // it must be the very same
+		if got := Finite(err); got != err {
 			t.Errorf("%s: %v", name, got)
 		}
 	}

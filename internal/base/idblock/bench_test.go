@@ -34,9 +34,9 @@ type entry struct {
 }
 
 type idMap[V any] interface {
-	Get(broker.ID) (V, bool)
-	Put(broker.ID, V)
-	Drop(broker.ID)
+	Get(id broker.ID) (V, bool)
+	Put(id broker.ID, v V)
+	Drop(id broker.ID)
 }
 
 func run[V any](b *testing.B, m idMap[V], kind string, live int, v V) {

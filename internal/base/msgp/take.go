@@ -30,16 +30,16 @@ type never struct{}
 func (never) Error() string { return "malformed input: byte 0xc1" }
 func (never) Unwrap() error { return ErrSyntax }
 
-// tooLong is the ErrTruncated for a length that is larger than the remaining input.
-type tooLong struct {
+// tooLongError is the ErrTruncated for a length that is larger than the remaining input.
+type tooLongError struct {
 	length uint64
 	remain int
 }
 
-func (e *tooLong) Error() string {
+func (e *tooLongError) Error() string {
 	return fmt.Sprintf("truncated input: a length of %d, and %d bytes remain", e.length, e.remain)
 }
-func (e *tooLong) Unwrap() error { return ErrTruncated }
+func (e *tooLongError) Unwrap() error { return ErrTruncated }
 
 // IsNil reports whether the first value is nil.
 func IsNil(in []byte) bool { return len(in) > 0 && in[0] == Nil }
@@ -104,7 +104,7 @@ func takeLen(in []byte, size, unit int) (n int, rest []byte, err error) {
 		return 0, nil, ErrTruncated
 	}
 	if u > uint64(len(rest)/unit) {
-		return 0, nil, &tooLong{u, len(rest)}
+		return 0, nil, &tooLongError{u, len(rest)}
 	}
 	return int(u), rest, nil
 }

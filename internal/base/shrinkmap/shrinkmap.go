@@ -2,6 +2,8 @@
 // had millions of entries keeps their memory when it is almost empty.
 package shrinkmap
 
+import "maps"
+
 import "iter"
 
 // Map is a Go map that is copied to a smaller one when it has become almost empty. The zero
@@ -43,9 +45,7 @@ func (m *Map[K, V]) Drop(k K) {
 		return
 	}
 	small := make(map[K]V, len(m.entries))
-	for k, v := range m.entries {
-		small[k] = v
-	}
+	maps.Copy(small, m.entries)
 	m.entries, m.peak = small, len(small)
 }
 

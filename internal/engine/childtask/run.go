@@ -59,13 +59,15 @@ type answerer struct {
 func (a answerer) answer(ctx context.Context, body []byte) []byte {
 	var q query
 	var r reply
-	if err := unpack(body, &q); err != nil {
+	err := unpack(body, &q)
+	switch {
+	case err != nil:
 		r.Err = failure.Pack(err)
-	} else if q.Topic != "" {
+	case q.Topic != "":
 		r.Err = failure.Pack(a.parent.Publish(ctx, q.Topic, q.Event))
-	} else if q.Await.IsZero() {
+	case q.Await.IsZero():
 		r.submitted(a.submit(ctx, &q))
-	} else {
+	default:
 		r.Outcome, r.Err = a.await(ctx, &q)
 	}
 	return pack(&r)

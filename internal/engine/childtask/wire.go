@@ -14,7 +14,8 @@ import (
 // sides are the same build of the program and nothing is stored, so the format needs no
 // version.
 
-// Job is an attempt on its way to a child.
+// Job is an attempt on its way to a child. The fields up to Enqueued are those of the task.Info that the
+// handler finds there.
 type Job struct {
 	ID         broker.ID
 	Name       string

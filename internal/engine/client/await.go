@@ -149,6 +149,9 @@ func Error(id broker.ID, o *broker.Outcome) error {
 	case broker.StateSucceeded:
 		return nil
 	case broker.StateCanceled:
+		if !o.ReplacedBy.IsZero() {
+			return &task.ReplacedError{ID: id, Name: o.Name, By: o.ReplacedBy}
+		}
 		return fmt.Errorf("%s: %w", title.Of(id, o.Name), broker.ErrCanceled)
 	case broker.StateExpired:
 		return fmt.Errorf("%s: %w", title.Of(id, o.Name), broker.ErrExpired)

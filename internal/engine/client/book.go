@@ -109,11 +109,11 @@ func (k *book) sent(tab *table, tasks []*broker.Task, errs []error) {
 type siblings struct{ block broker.Block }
 
 // newID returns an id from the block for an ordinary task. A block says all that a broker must
-// know of the state of an ordinary task; a task with a delay, a deadline or a unique key needs
-// an id of its own.
+// know of the state of an ordinary task; a task with a delay, a deadline, a unique key or a lane
+// needs an id of its own.
 func (s *siblings) newID(t *broker.Task) broker.ID {
-	if t.Delay > 0 || t.Deadline > 0 || t.Unique.Key != "" {
-		return broker.NewTaskID(t.Queue, t.Unique.Key)
+	if t.Delay > 0 || t.Deadline > 0 || t.Unique.Key != "" || t.Lane != nil {
+		return t.NewID()
 	}
 	return s.block.NewTaskID(t.Queue, len(t.Payload))
 }

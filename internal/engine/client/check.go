@@ -47,7 +47,7 @@ type finding struct {
 }
 
 // scheduleFirstCheck schedules the first check of a wait. c.mu is held.
-func (c *Client) scheduleFirstCheck(w *Watch, ctx context.Context) {
+func (c *Client) scheduleFirstCheck(ctx context.Context, w *Watch) {
 	now := w.begun
 	if w.begun = (time.Time{}); now.IsZero() {
 		now = time.Now()

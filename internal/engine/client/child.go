@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/engine/derive"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/internal/engine/title"
 	"github.com/go-arbiter/arbiter/task"
@@ -163,12 +164,7 @@ func (s *Child) taskID(t *broker.Task, c codec.Codec) broker.ID {
 	}
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
-	id := s.derive(broker.KindTask, t.Queue, binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
-	// The broker finds the holder of a unique key in the partition that the key gives.
-	if t.Unique.Key != "" {
-		id[9] = broker.KeyPartition(t.Unique.Key)
-	}
-	return id
+	return derive.TaskID(t, s.Parent[:], s.seed(binary.BigEndian.AppendUint32(key[:], s.countEqual(key))))
 }
 
 // stored reports whether err, the result of sending t, says that t is stored already. The id is
@@ -190,14 +186,14 @@ func (s *Child) flowID(kind broker.Kind, members []broker.ID, follow ...broker.I
 		h.Write(members[i][:])
 	}
 	if len(members) > 0 {
-		return s.derive(kind, "", h.Sum(nil))
+		return derive.ID(kind, "", s.Parent[:], s.seed(h.Sum(nil)))
 	}
 	for i := range follow {
 		h.Write(follow[i][:])
 	}
 	var key [16]byte
 	copy(key[:], h.Sum(nil))
-	return s.derive(kind, "", binary.BigEndian.AppendUint32(key[:], s.countEqual(key)))
+	return derive.ID(kind, "", s.Parent[:], s.seed(binary.BigEndian.AppendUint32(key[:], s.countEqual(key))))
 }
 
 // countEqual returns how often this attempt has sent content with the key before, and counts it
@@ -213,22 +209,8 @@ func (s *Child) countEqual(key [16]byte) uint32 {
 	return n
 }
 
-// derive returns the id for a seed, always the same one for the same parent. Its time is the
-// parent's, to the minute; the two bytes that are left of the time hold more of the hash.
-func (s *Child) derive(kind broker.Kind, queue string, seed []byte) broker.ID {
-	// The layout is the one of any id, with bytes of the hash where other ids are random:
-	//
-	//	0–3    the time of the parent, in units of 65 seconds
-	//	4–5    hash (in other ids the rest of the time)
-	//	6–7    version, kind and hash of the queue
-	//	8–14   variant and hash; byte 9 is the partition
-	//	15     0: the id is in no block
-	sum := sha256.Sum256(append(s.Parent[:len(s.Parent):len(s.Parent)], seed...))
-	id := broker.NewID(kind, queue, 0)
-	copy(id[0:4], s.Parent[0:4])
-	copy(id[4:6], sum[0:2])
-	id[8] = 0x80 | sum[2]&0x3f
-	id[9] = sum[9]
-	copy(id[10:15], sum[3:8])
-	return id
+// seed returns the seed of an id: the same content has different ids for different parents. The time of the ids is that of
+// the parent, to the minute.
+func (s *Child) seed(content []byte) []byte {
+	return append(s.Parent[:len(s.Parent):len(s.Parent)], content...)
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
+	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -90,6 +91,36 @@ func TestUniqueIsInOnePartition(t *testing.T) {
 		}
 		if got := rec.ID.Partition(); got != want {
 			t.Errorf("sender %d: partition %d, want %d", i, got, want)
+		}
+	}
+}
+
+// All tasks with a lane are in one partition, whether a task or an arbiter sends them, and also
+// with a unique key.
+func TestLaneIsInOnePartition(t *testing.T) {
+	type none struct {
+		N int `arbiter:"n"`
+	}
+	for i := range 20 {
+		child := &client.Child{Parent: broker.NewID(broker.KindTask, "default", 0), Attempt: 1}
+		for _, opts := range [][]task.Option{
+			{task.Priority(7)},
+			{task.FairKey("k"), task.Unique("k")},
+		} {
+			call := task.Define[none, int]("a", opts...).Bind(none{i})
+			sent, err := child.Record(call.Request(), codec.Msgpack(), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone, err := call.With().Request().Prepare(codec.Msgpack(), time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for sender, rec := range map[string]*broker.Task{"a task": sent, "an arbiter": alone} {
+				if rec.Lane == nil || rec.ID.Partition() != broker.LanePartition {
+					t.Errorf("sent by %s: partition %d, want %d", sender, rec.ID.Partition(), broker.LanePartition)
+				}
+			}
 		}
 	}
 }

@@ -167,11 +167,9 @@ func (c *Client) spawn(f func()) bool {
 	if c.closed {
 		return false
 	}
-	c.wg.Add(1)
-	go func() {
-		defer c.wg.Done()
+	c.wg.Go(func() {
 		f()
-	}()
+	})
 	return true
 }
 

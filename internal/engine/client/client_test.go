@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -88,7 +89,7 @@ func TestForgotten(t *testing.T) {
 		for i := range calls {
 			ids[i] = calls[i].Request().ID()
 		}
-		w := c.Watch(append(ids, ids...)...)
+		w := c.Watch(slices.Concat(ids, ids)...)
 		for left := w.Len(); left > 0; {
 			completions, err := w.Wait(t.Context())
 			if err != nil {

@@ -51,7 +51,7 @@ func (s *submission) sendFlows(ctx context.Context, c *Client, from *Child) {
 
 // flowErr returns the result of calls[i], and whether it was a pipe or group that sendFlows
 // handled.
-func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:staticcheck // the error of the call, not of this
+func (s *submission) flowErr(i int) (err error, sent bool) { //nolint:revive // the error of the call, not of this
 	err, sent = s.flows[i]
 	return err, sent
 }
@@ -187,6 +187,9 @@ func (p *flowPlan) add(req *request.Request, parent int, step uint32, blocked bo
 	}
 	t, err := p.from.prepare(req, p.c.codec, p.now)
 	if err != nil {
+		return err
+	}
+	if err := p.c.checkLane(t); err != nil {
 		return err
 	}
 	if err := t.Check(p.c.limits); err != nil {

@@ -52,6 +52,7 @@ type squadPlan struct {
 	id       broker.ID
 	members  []*broker.Task
 	want     map[string]int     // by queue: how many members it has
+	each     int                // how many slots each member takes: as many as the heaviest one
 	received chan squad.Message // messages from minions
 	// round is the number of the current try. Answers to earlier ones are ignored.
 	round uint32
@@ -64,7 +65,7 @@ type squadPlan struct {
 }
 
 // SubmitSquad sends a group whose members start together. It waits up to wait for enough free
-// slots. The error is a *[Shortage] if there are too few, otherwise a *task.SubmitError.
+// slots. The error is a *[ShortageError] if there are too few, otherwise a *task.SubmitError.
 func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Duration) error {
 	req := requestOf(call)
 	err := c.enter(ctx)
@@ -72,7 +73,7 @@ func (c *Client) SubmitSquad(ctx context.Context, call task.Bound, wait time.Dur
 		defer c.sending.Done()
 		err = c.sendSquad(ctx, req, wait)
 	}
-	var short *Shortage
+	var short *ShortageError
 	if err == nil || errors.As(err, &short) {
 		return err
 	}
@@ -120,6 +121,7 @@ func (c *Client) planSquad(req *request.Request) (*squadPlan, error) {
 	}
 	for _, t := range s.members {
 		s.want[t.Queue]++
+		s.each = max(s.each, int(t.Slots), 1)
 	}
 	// recordMembers has skipped members that are not tasks.
 	if len(s.members) != len(p.flows[0].members) {
@@ -142,6 +144,10 @@ func (s *squadPlan) recordMembers() error {
 		}
 		if t.Delay > 0 {
 			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a delay", ft.step, t.Name, broker.ErrInvalid)
+		}
+		if t.Lane != nil {
+			return fmt.Errorf("member %d: task %s: %w: a member of a squad can't have a priority, a fairness key, a sequence or a limit, "+
+				"since all members start together; remove them with task.NoLane", ft.step, t.Name, broker.ErrInvalid)
 		}
 		// A blocked task with a delay becomes pending after it.
 		t.Flow.Squad, t.Flow.Blocked, t.Delay = true, true, orphanAfter
@@ -231,6 +237,9 @@ func (s *squadPlan) assign(ctx context.Context) error {
 			byQueue[q] = byQueue[q][n:]
 		}
 		err := s.c.persist(ctx, time.Now().Add(patience), func() error { return s.squads.Assign(ctx, share.Minion, ids) })
+		if errors.Is(err, broker.ErrPaused) {
+			return fmt.Errorf("members of the squad can't start: %w; resume what is paused (Arbiter.Pauses lists it), and send the squad again", err)
+		}
 		if errors.Is(err, broker.ErrNotFound) {
 			return s.minionLost(share.Minion, err)
 		}
@@ -274,7 +283,7 @@ func (s *squadPlan) allReady(ctx context.Context) error {
 		case m.Kind == squad.Ready && m.N == missing[m.From]:
 			delete(missing, m.From)
 		case m.Kind == squad.Unfit:
-			return fmt.Errorf("%w: a member can't run at minion %s, or was killed", errUnfit, m.From)
+			return fmt.Errorf("%w: a member can't run at minion %s, exceeds what minion.AtMost allows there, or was killed", errUnfit, m.From)
 		}
 	}
 	return nil

@@ -19,26 +19,27 @@ import (
 // their numbers (askMinions), a plan is made (squad.Plan), and the minions of the plan are
 // asked to reserve, one after the other (reserve). If one refuses, everything is freed and
 // another round begins. If there are too few free slots, it waits for a minion to report more
-// (awaitSlots), or fails with a Shortage.
+// (awaitSlots), or fails with a ShortageError.
 //
 // Messages may be lost: every wait for an answer has a time limit.
 
-// Shortage is the error of a squad for which there were not enough free slots.
-type Shortage struct {
+// ShortageError is the error of a squad for which there were not enough free slots.
+type ShortageError struct {
 	Queues []QueueShortage // sorted by name
 	Stored bool            // the squad was stored, so another try needs new ids
 	Cause  error           // the cause if it is not just a lack of slots
 }
 
 // QueueShortage has the numbers of slots of one queue: wanted by the squad, free, and in total.
+// Slots of a minion that are too few for a member count neither as free nor in total.
 type QueueShortage struct {
 	Queue               string
 	Wanted, Free, Total int
 }
 
-// Error does not include the numbers. The package that turns a Shortage into an error for users
+// Error does not include the numbers. The package that turns a ShortageError into an error for users
 // adds them.
-func (e *Shortage) Error() string { return task.ErrNotEnoughWorkers.Error() }
+func (e *ShortageError) Error() string { return task.ErrNotEnoughWorkers.Error() }
 
 const (
 	// answerWithin is how long a minion has to answer.
@@ -136,7 +137,7 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 		}
 		var err error
 		// First a plan with the free slots alone.
-		shares, ok := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free })
+		shares, ok := squad.Plan(s.want, s.parties, s.room)
 		if ok {
 			if ok, err = s.reserve(ctx, shares); ok || err != nil {
 				return err
@@ -146,7 +147,7 @@ func (s *squadPlan) admit(ctx context.Context, wait time.Duration) error {
 		if !contended {
 			// Would there be enough slots if none were reserved for other squads? Then it is
 			// worth trying again soon.
-			_, contended = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free + p.Reserved })
+			_, contended = squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Room(p.Free+p.Reserved, s.each) })
 		}
 		now := time.Now()
 		switch {
@@ -185,7 +186,7 @@ func (s *squadPlan) askMinions(ctx context.Context) error {
 		}
 		index[m.ID] = len(s.parties)
 		s.parties = append(s.parties, squad.Party{ID: m.ID, Queues: queues, Slots: m.Slots})
-		s.post(ctx, m.ID, squad.Message{Kind: squad.Ask})
+		s.post(ctx, m.ID, squad.Message{Kind: squad.Ask, Each: s.each})
 	}
 	// One time limit for all answers.
 	over := time.NewTimer(answerWithin)
@@ -205,12 +206,15 @@ func (s *squadPlan) askMinions(ctx context.Context) error {
 		left--
 		p := &s.parties[i]
 		p.Slots, p.Free, p.Reserved = m.Slots, m.Free, m.Reserved
-		if _, enough := squad.Plan(s.want, s.parties, func(p *squad.Party) int { return p.Free }); enough {
+		if _, enough := squad.Plan(s.want, s.parties, s.room); enough {
 			break
 		}
 	}
 	return nil
 }
+
+// room returns how many members fit into the free slots of a minion.
+func (s *squadPlan) room(p *squad.Party) int { return p.Room(p.Free, s.each) }
 
 // queuesFor returns the queues of the squad that a minion serves and of which it knows all
 // members. During a rolling deployment a squad must not go to a minion that can't run it.
@@ -234,7 +238,7 @@ func (s *squadPlan) reserve(ctx context.Context, shares []squad.Share) (ok bool,
 		// Before the question, since the answer may be lost and the slots reserved all the
 		// same.
 		s.shares = append(s.shares, share)
-		s.post(ctx, share.Minion, squad.Message{Kind: squad.Reserve, N: share.N, For: reservedFor})
+		s.post(ctx, share.Minion, squad.Message{Kind: squad.Reserve, N: share.N, Each: s.each, For: reservedFor})
 		if ok, err = s.granted(ctx, share.Minion); !ok || err != nil {
 			s.releaseSlots()
 			return false, err
@@ -274,7 +278,7 @@ func (s *squadPlan) awaitSlots(ctx context.Context, until time.Time) error {
 		for _, q := range p.Queues {
 			n += s.want[q]
 		}
-		s.post(ctx, p.ID, squad.Message{Kind: squad.Ask, N: min(n, p.Slots), For: pause})
+		s.post(ctx, p.ID, squad.Message{Kind: squad.Ask, N: min(n, p.Slots), Each: s.each, For: pause})
 	}
 	over := time.NewTimer(pause)
 	defer over.Stop()
@@ -291,14 +295,14 @@ func (s *squadPlan) awaitSlots(ctx context.Context, until time.Time) error {
 }
 
 // shortage returns the numbers of each queue.
-func (s *squadPlan) shortage() *Shortage {
-	e := &Shortage{}
+func (s *squadPlan) shortage() *ShortageError {
+	e := &ShortageError{}
 	for q, n := range s.want {
-		out := QueueShortage{Queue: q, Wanted: n}
+		out := QueueShortage{Queue: q, Wanted: n * s.each}
 		for i := range s.parties {
 			if p := &s.parties[i]; slices.Contains(p.Queues, q) {
-				out.Free += p.Free
-				out.Total += p.Slots
+				out.Free += p.Usable(p.Free, s.each)
+				out.Total += p.Usable(p.Slots, s.each)
 			}
 		}
 		e.Queues = append(e.Queues, out)

@@ -208,6 +208,9 @@ func (c *Client) prepare(t *broker.Task, req *request.Request, from *Child, now 
 			return false, err
 		}
 	}
+	if err := c.checkLane(t); err != nil {
+		return false, err
+	}
 	if t.Flow.Upstream != "" {
 		return false, fmt.Errorf("task %s: %w: it waits for the result of another one; send it by task.Then", t.Name, broker.ErrInvalid)
 	}

@@ -91,7 +91,7 @@ type entry struct {
 }
 
 // Completion is the end of a wait for one task.
-type Completion struct {
+type Completion struct { //nolint:recvcheck // it is a value until it is read
 	ID      broker.ID
 	Queue   string          // empty if it isn't known
 	State   broker.State    // final, or StateUnknown if the broker knows no such task

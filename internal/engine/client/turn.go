@@ -20,7 +20,7 @@ func (c *Client) AwaitTurn(ctx context.Context, id broker.ID, turn <-chan struct
 	w.one[0] = id
 	w.ids = w.one[:] // only for checks: the task's entry in the table belongs to the other wait
 	c.mu.Lock()
-	c.scheduleFirstCheck(w, ctx)
+	c.scheduleFirstCheck(ctx, w)
 	c.mu.Unlock()
 	var err error
 	select {

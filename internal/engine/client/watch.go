@@ -101,7 +101,7 @@ func (w *Watch) Wait(ctx context.Context) ([]Completion, error) {
 		if len(ready) > 0 {
 			c.waits.remove(w)
 		} else if w.checkList == nil {
-			c.scheduleFirstCheck(w, ctx)
+			c.scheduleFirstCheck(ctx, w)
 		}
 		c.mu.Unlock()
 		if len(ready) > 0 {

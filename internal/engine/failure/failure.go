@@ -14,20 +14,16 @@ import (
 func Of(err error) *broker.Failure {
 	f := task.NewFailure(err)
 	f.Stack = StackOf(err)
-	var over *TimeoutError
-	if errors.As(err, &over) {
+	if over, ok := errors.AsType[*TimeoutError](err); ok {
 		f.Type = fmt.Sprintf("%T", over.Err)
 	}
-	var child *childError
-	if errors.As(err, &child) {
+	if child, ok := errors.AsType[*childError](err); ok {
 		child.fill(f)
 	}
-	var crash *task.CrashError
-	if errors.As(err, &crash) {
+	if crash, ok := errors.AsType[*task.CrashError](err); ok {
 		f.Type = fmt.Sprintf("%T", crash)
 	}
-	var p *PanicError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*PanicError](err); ok {
 		if p.Value != nil && p.in == "" {
 			f.Type = fmt.Sprintf("%T", p.Value)
 		}

@@ -36,6 +36,7 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("%v%s: %v", task.ErrPanic, e.in, e.Value)
 }
 
+// Is reports whether target is [task.ErrPanic].
 func (e *PanicError) Is(target error) bool { return target == task.ErrPanic }
 
 func (e *PanicError) Unwrap() error {

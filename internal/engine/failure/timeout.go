@@ -18,6 +18,7 @@ func (e *TimeoutError) Error() string {
 	return fmt.Sprintf("%v (%v): %v", task.ErrTimeout, e.After, e.Err)
 }
 
+// Is reports whether target is [task.ErrTimeout].
 func (e *TimeoutError) Is(target error) bool { return target == task.ErrTimeout }
 
 func (e *TimeoutError) Unwrap() error { return e.Err }

@@ -23,6 +23,8 @@ type Wire struct {
 	Known   []string // the keys of known for the errors that it wraps
 	Control string   // an instruction for the minion, one of the constants below; "" if none
 	After   time.Duration
+	Until   time.Time              // of sayLimitReached
+	Limits  []string               // of sayLimitReached
 	Foreign bool                   // it is the error of another task
 	Dup     *broker.DuplicateError // nil if it wraps none
 	Wait    *task.WaitError        // nil if it wraps none; without its Err and LastFailure
@@ -34,6 +36,8 @@ const (
 	sayNoRetry    = "no retry"
 	sayRetryAfter = "retry after"
 	saySnooze     = "snooze"
+
+	sayLimitReached = "limit reached"
 )
 
 // known has the errors that errors.Is finds on the other side, in addition to those of
@@ -63,7 +67,10 @@ func Pack(err error) *Wire {
 	var snooze *task.SnoozeError
 	var after *task.RetryAfterError
 	var final *task.NoRetryError
+	var reached *task.LimitReachedError
 	switch {
+	case errors.As(err, &reached):
+		w.Control, w.Until, w.Limits = sayLimitReached, reached.Until, reached.Limits
 	case errors.As(err, &snooze):
 		w.Control, w.After = saySnooze, snooze.After
 	case errors.As(err, &final):
@@ -74,8 +81,7 @@ func Pack(err error) *Wire {
 	var remote *task.RemoteError
 	w.Foreign = errors.As(err, &remote)
 	errors.As(err, &w.Dup)
-	var wait *task.WaitError
-	if errors.As(err, &wait) {
+	if wait, ok := errors.AsType[*task.WaitError](err); ok {
 		bare := *wait
 		bare.Err, bare.LastFailure = nil, nil
 		w.Wait = &bare
@@ -93,6 +99,8 @@ func (w *Wire) Unpack() error {
 	switch w.Control {
 	case saySnooze:
 		return task.Snooze(w.After)
+	case sayLimitReached:
+		return task.LimitReached(w.Until, w.Limits...)
 	case sayNoRetry:
 		return task.NoRetry(err)
 	case sayRetryAfter:

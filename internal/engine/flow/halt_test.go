@@ -97,7 +97,7 @@ func TestKillHaltsFirst(t *testing.T) {
 		id := w.send(largeGroup())
 		marked := false
 		w.bad.Set(faulty.Hooks{
-			Before: func(_ context.Context, op faulty.Op, _ int) error {
+			Before: func(_ context.Context, _ faulty.Op, _ int) error {
 				if marked {
 					w.run()
 				}

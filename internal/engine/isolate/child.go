@@ -228,8 +228,9 @@ func (w *Work) Call(ctx context.Context, body []byte, patience time.Duration) ([
 // send writes a frame. If that fails, the parent has died, and the process ends.
 func (c *Child) send(f frame) {
 	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if err := f.write(c.out); err != nil {
+	err := f.write(c.out)
+	c.wmu.Unlock()
+	if err != nil {
 		os.Exit(1)
 	}
 }

@@ -66,7 +66,12 @@ func task(t *broker.Task) associatedData {
 		timeout = int64((t.Timeout + time.Microsecond - 1) / time.Microsecond)
 	}
 	a = a.number(timeout).number(t.Retention.Milliseconds()).number(t.DeadFor.Milliseconds())
-	return a.meta(t.Meta)
+	a = a.meta(t.Meta)
+	// A field that was added later is left out if it is zero, so that older seals still match.
+	if t.Slots != 0 {
+		a = a.number(int64(t.Slots))
+	}
+	return a
 }
 
 // rule adds the rule of a unique key, if there is one: it decides which other tasks are replaced.

@@ -1,6 +1,8 @@
 package seal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -123,7 +125,20 @@ func Unique(s codec.Sealer, unique string) string {
 		return unique
 	}
 	scope, _ := broker.SplitKey(unique)
-	return broker.ScopedKey(scope, fmt.Sprintf("%x", s.Fingerprint([]byte(direction("unique").text(unique)))))
+	return broker.ScopedKey(scope, hex.EncodeToString(s.Fingerprint([]byte(direction("unique").text(unique)))))
+}
+
+// ArgsKey returns the unique key that arguments give to a task of that name; values is what
+// [codec.AppendParams] makes of them. If the codec seals it is a keyed hash, so that nobody
+// without the key can try values out. Else it is the SHA-256 of the values, cut to 16 bytes.
+func ArgsKey(s codec.Sealer, name string, values []byte) string {
+	text := direction("unique arguments").text(name).text(string(values))
+	if s != nil {
+		hash := s.Fingerprint(text)
+		return "args:" + hex.EncodeToString(hash[:min(len(hash), sha256.Size)])
+	}
+	sum := sha256.Sum256(text)
+	return "args:" + hex.EncodeToString(sum[:16])
 }
 
 // Event seals an event for the topic name.

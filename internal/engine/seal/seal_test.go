@@ -44,7 +44,7 @@ var unbound = map[string]string{
 	"Deadline":     "the broker makes a point in time of it, by its clock",
 	"Flow.Blocked": "the driver takes it away",
 	"Flow.Squad":   "a requeue takes it away; it says when the task starts, and not what",
-	"Priority":     "nobody reads it",
+	"Lane":         "it says when the task starts, and not what; the broker decides that, and can't be forced",
 	"Enqueued":     "it is for display only, and it differs when the same task is sent again",
 }
 
@@ -79,8 +79,8 @@ func TestTaskIsBound(t *testing.T) {
 			*v = v.Add(time.Hour)
 		case *int:
 			*v++
-		case *int8:
-			*v++
+		case **broker.Lane:
+			*v = &broker.Lane{Priority: 9}
 		case *uint32:
 			*v++
 		case *broker.Conflict:
@@ -328,5 +328,40 @@ func TestPlainCostsNothing(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestScheduleIsBound(t *testing.T) {
+	s := sealer(t)
+	codecs := []codec.Codec{s}
+	data, err := seal.Schedule(s, "nightly", []byte("definition"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err := seal.OpenSchedule(codecs, s.Name(), "nightly", data); err != nil || string(plain) != "definition" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	event, err := seal.Event(s, "nightly", []byte("definition"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, forged := range map[string]struct {
+		sealer, name string
+		data         []byte
+	}{
+		"another schedule": {s.Name(), "hourly", data},
+		"an event":         {s.Name(), "nightly", event},
+		"no seal":          {"", "nightly", []byte("definition")},
+		"damaged":          {s.Name(), "nightly", append([]byte{data[0] ^ 1}, data[1:]...)},
+	} {
+		if _, err := seal.OpenSchedule(codecs, forged.sealer, forged.name, forged.data); !errors.Is(err, codec.ErrForged) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := seal.OpenSchedule([]codec.Codec{codec.JSON()}, s.Name(), "nightly", data); !errors.Is(err, codec.ErrUnknownCodec) {
+		t.Errorf("without the key: %v", err)
+	}
+	if plain, err := seal.OpenSchedule([]codec.Codec{codec.JSON()}, "", "nightly", []byte("definition")); err != nil || string(plain) != "definition" {
+		t.Errorf("a plain one: %q, %v", plain, err)
 	}
 }

@@ -131,9 +131,9 @@ func (r *Reservations[M]) conclude(h *reservation[M], started bool) {
 	case h.done:
 		return
 	case started:
-		r.minion.Start(h.members, h.slots)
+		r.minion.Start(h.members, h.slots())
 	default:
-		r.minion.Cancel(h.members, h.slots)
+		r.minion.Cancel(h.members, h.slots())
 	}
 	r.close(h)
 }

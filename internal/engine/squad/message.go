@@ -41,7 +41,15 @@ type Message struct {
 	Reserved int       // slots of a minion that are reserved for squads that may not start
 	// For is how long slots are reserved (Reserve), or how long a later Vacant is of use (Ask).
 	For time.Duration
+	// Each is how many slots each member takes (Ask, Reserve); 0 is one. See [Message.Takes].
+	Each int
 }
+
+// Takes returns how many slots each member takes at a minion with that many slots: all of
+// them, if the minion has fewer than the member wants.
+func (m *Message) Takes(slots int) int { return takes(m.Each, slots) }
+
+func takes(each, slots int) int { return max(min(each, slots), 1) }
 
 const (
 	version = 1
@@ -54,6 +62,9 @@ func (m *Message) Append(dst []byte) []byte {
 	dst = append(append(dst, m.Squad[:]...), m.From[:]...)
 	for _, n := range []uint32{m.Round, uint32(m.N), uint32(m.Slots), uint32(m.Free), uint32(m.Reserved), uint32(m.For.Milliseconds())} {
 		dst = binary.BigEndian.AppendUint32(dst, n)
+	}
+	if m.Each != 0 {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(m.Each))
 	}
 	return dst
 }
@@ -75,5 +86,8 @@ func Parse(b []byte) (m Message, err error) {
 	number := func(i int) int { return int(binary.BigEndian.Uint32(b[34+4*i:])) }
 	m.Round, m.N, m.Slots, m.Free, m.Reserved = uint32(number(0)), number(1), number(2), number(3), number(4)
 	m.For = time.Duration(number(5)) * time.Millisecond
+	if len(b) >= size+4 {
+		m.Each = number(6)
+	}
 	return m, nil
 }

@@ -13,7 +13,7 @@ import (
 func message() squad.Message {
 	return squad.Message{
 		Kind: squad.Granted, Squad: broker.NewID(broker.KindGroup, "", 0), From: broker.NewID(broker.KindParty, "", 0),
-		Round: 7, N: 3, Slots: 1_000_000, Free: 12, Reserved: 5, For: 5 * time.Second,
+		Round: 7, N: 3, Slots: 1_000_000, Free: 12, Reserved: 5, For: 5 * time.Second, Each: 4,
 	}
 }
 
@@ -26,12 +26,17 @@ func TestMessage(t *testing.T) {
 	if got, err = squad.Parse(append(want.Append(nil), "more"...)); err != nil || got != want {
 		t.Errorf("with more behind it: %+v, %v", got, err)
 	}
+	want.Each = 0
+	if got, err = squad.Parse(want.Append(nil)); err != nil || got != want {
+		t.Errorf("without a number of slots for each member: %+v, %v", got, err)
+	}
 }
 
 func FuzzParse(f *testing.F) {
 	m := message()
 	text := m.Append(nil)
 	f.Add(text)
+	f.Add(text[:len(text)-4])
 	f.Add(text[:20])
 	f.Add([]byte{2})
 	f.Add([]byte{})

@@ -16,6 +16,13 @@ type Party struct {
 	Reserved int // reserved for squads that may not start
 }
 
+// Room returns how many members that take each so many slots fit into a part of the minion's
+// slots.
+func (p *Party) Room(slots, each int) int { return slots / takes(each, p.Slots) }
+
+// Usable returns how many of the slots such members can use.
+func (p *Party) Usable(slots, each int) int { return slots - slots%takes(each, p.Slots) }
+
 // Share is the part of a squad that one minion gets.
 type Share struct {
 	Minion broker.ID

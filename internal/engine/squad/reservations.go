@@ -44,9 +44,10 @@ type Minion[M any] interface {
 	// them, or none and reports false. n may be 0, which is false.
 	Reserve(n, instead int) bool
 
-	// Hold takes a member that has come, and tells whether a slot is reserved for it. It reports
-	// false if the minion does not hold it: it has come a second time, or was given back.
-	Hold(member M, reserved bool) bool
+	// Hold takes a member that has come, and tells how many slots are reserved for it; it must not
+	// take more. held is false if the minion does not hold the member: it has come a second time, or
+	// was given back. unfit says that it was given back because it would exceed a ceiling of the minion.
+	Hold(member M, reserved int) (held, unfit bool)
 
 	// Start starts members in the slots that are reserved for them, and frees the slots that are
 	// left over. Members without reserved slots start like any other task.
@@ -81,7 +82,8 @@ type reservation[M any] struct {
 	squad    broker.ID
 	round    uint32
 	arbiter  broker.ID // the arbiter's inbox
-	slots    int       // how many slots are reserved; 0 for strays
+	size     int       // how many members it is for; 0 for strays
+	each     int       // how many slots are reserved for each member; 0 for strays
 	members  []M
 	until    time.Time   // when the reservation ends
 	timer    *time.Timer // goes off then, or earlier to look for the decision; nil for strays
@@ -89,6 +91,9 @@ type reservation[M any] struct {
 	deciding bool        // the broker is being asked for the decision
 	done     bool
 }
+
+// slots returns how many slots are reserved.
+func (h *reservation[M]) slots() int { return h.size * h.each }
 
 const (
 	// maxReservation bounds how long slots stay reserved without a message from the arbiter.
@@ -159,7 +164,12 @@ func (r *Reservations[M]) attend(payload []byte) {
 	switch m.Kind {
 	case Ask:
 		if m.For > 0 {
-			r.waiters.Add(m)
+			wanted := m
+			if total, _, _ := r.minion.Slots(); total > 0 {
+				each := m.Takes(total)
+				wanted.N = min(m.N, total/each) * each
+			}
+			r.waiters.Add(wanted)
 		}
 		a := r.numbers(Numbers, m)
 		r.waiters.Answered(m.Squad, a.Free)
@@ -189,14 +199,19 @@ func (r *Reservations[M]) reserve(m Message) Message {
 	n, old := m.N, 0
 	if h := r.reserved[m.Squad]; h != nil && len(h.members) == 0 {
 		r.close(h) // the arbiter asks again
-		old = h.slots
+		old = h.slots()
 	} else if h != nil {
 		n = 0
 	}
+	total, _, _ := r.minion.Slots()
+	each := m.Takes(total)
+	if n > total/each {
+		n = 0 // that many members never fit
+	}
 	kind := Refused
-	if r.minion.Reserve(n, old) {
+	if r.minion.Reserve(n*each, old) {
 		d := min(m.For, maxReservation)
-		h := &reservation[M]{squad: m.Squad, round: m.Round, arbiter: m.From, slots: n, until: time.Now().Add(d)}
+		h := &reservation[M]{squad: m.Squad, round: m.Round, arbiter: m.From, size: n, each: each, until: time.Now().Add(d)}
 		h.timer = time.AfterFunc(d, func() { r.Later(func() { r.look(h) }) })
 		r.reserved[m.Squad] = h
 		r.waiters.Drop(m.Squad)
@@ -220,15 +235,20 @@ func (r *Reservations[M]) Enroll(squad broker.ID, member M) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.reserved[squad]
-	stray := h == nil || h.deciding || len(h.members) == h.slots
-	switch {
-	case !r.minion.Hold(member, !stray):
+	stray, each := h == nil || h.deciding || len(h.members) == h.size, 0
+	if !stray {
+		each = h.each
+	}
+	switch held, unfit := r.minion.Hold(member, each); {
+	case unfit:
+		r.answer(h, Unfit)
+	case !held:
 	case stray:
 		h = &reservation[M]{squad: squad, members: []M{member}}
 		r.strays[h] = struct{}{}
 		r.decide(h)
 	default:
-		if h.members = append(h.members, member); len(h.members) == h.slots {
+		if h.members = append(h.members, member); len(h.members) == h.size {
 			r.answer(h, Ready)
 			r.lookLater(h)
 		}
@@ -251,11 +271,11 @@ func (r *Reservations[M]) GiveUp() {
 	defer r.mu.Unlock()
 	for _, h := range r.reserved {
 		r.close(h)
-		r.minion.GiveBack(h.members, h.slots)
+		r.minion.GiveBack(h.members, h.slots())
 	}
 	for h := range r.strays {
 		r.close(h)
-		r.minion.GiveBack(h.members, h.slots)
+		r.minion.GiveBack(h.members, h.slots())
 	}
 }
 

@@ -52,17 +52,17 @@ func (h *host) Reserve(n, instead int) bool {
 	return true
 }
 
-func (h *host) Hold(m *member, reserved bool) bool {
+func (h *host) Hold(m *member, reserved int) (held, unfit bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.leaving {
-		return false
+		return false, false
 	}
 	m.held = true
-	if !reserved {
+	if reserved == 0 {
 		h.undecided++
 	}
-	return true
+	return true, false
 }
 
 // end notes the end of members, and frees their slots.

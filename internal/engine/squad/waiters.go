@@ -35,7 +35,7 @@ const maxWaiters = 10_000
 // Any reports whether a squad waits.
 func (w *Waiters) Any() bool { return w.n.Load() > 0 }
 
-// Add adds the squad of a message of kind [Ask]. If it is in the list, it keeps its position.
+// Add adds the squad of a message of kind [Ask], whose N is a number of slots here. If it is in the list, it keeps its position.
 // It is not told before Answered.
 func (w *Waiters) Add(m Message) {
 	w.mu.Lock()

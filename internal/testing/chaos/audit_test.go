@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
@@ -21,12 +24,13 @@ import (
 // leases, because tasks may have to run again.
 const quiet = 4 * lease
 
-// audit looks every task up when all faults are over, and ends the minions. For each task without a
-// result, it returns what the broker says of it, by key.
-func (s *stage) audit(ctx context.Context) (left map[string]string) {
+// audit looks every task up when all faults are over, and ends the minions. If calm is set, it first
+// lets them work for a while without faults. For each task without a result, it returns what the
+// broker says of it, by key.
+func (s *stage) audit(ctx context.Context, calm bool) (left map[string]string) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	b, err := redis.Open(ctx, s.url, redis.Logger(log))
 	if err != nil {
 		s.Fatal(err)
@@ -37,7 +41,13 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 		s.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
+	if err := resumeAll(ctx, arb, s.template.Queues, s.ledger); err != nil {
+		s.Fatalf("audit: %v", err)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { s.back(ctx, arb) })
 	s.probe(ctx, arb, 1, false)
+	all.Wait()
 	known := make(map[task.ID]string)
 	round := func() (more bool) {
 		before := len(known)
@@ -47,6 +57,9 @@ func (s *stage) audit(ctx context.Context) (left map[string]string) {
 		return len(known) > before && ctx.Err() == nil
 	}
 	for round() { // the next round finds tasks that a flow has started in the meantime
+	}
+	if calm {
+		s.calm(ctx, arb)
 	}
 	s.probe(ctx, arb, probes, true)
 	for _, p := range s.all('m') {
@@ -126,6 +139,77 @@ func outcomes(ctx context.Context, arb *arbiter.Arbiter, events []Event, known m
 		}
 	}
 	return errs
+}
+
+// back records when each minion serves all its queues. A queue whose other minions are new is served,
+// even if an old one still asks a server that was replaced.
+func (s *stage) back(ctx context.Context, arb *arbiter.Arbiter) {
+	began := time.Now()
+	over := began.Add(2 * recovery * lease) // later than the checker allows
+	hosts := s.all('m')
+	for len(hosts) > 0 {
+		infos := make(map[int]broker.MinionInfo)
+		if all, err := arb.Minions(ctx); err == nil {
+			for _, info := range all {
+				infos[info.PID] = info
+			}
+		}
+		hosts = slices.DeleteFunc(hosts, func(p *host) bool {
+			p.mu.Lock()
+			name, pid := p.process(), p.current.PID
+			p.mu.Unlock()
+			missing := s.unserved(ctx, infos[pid])
+			if missing != "" && time.Now().Before(over) {
+				return false
+			}
+			s.ledger.Note(Event{Kind: Served, Target: name, At: began.UnixNano(), Until: time.Now().UnixNano(), Value: missing})
+			return true
+		})
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// unserved returns a queue of a minion in which the minion has no lease, or "".
+func (s *stage) unserved(ctx context.Context, m broker.MinionInfo) string {
+	if len(m.Queues) == 0 {
+		return "of any name"
+	}
+	for _, queue := range m.Queues {
+		until := 0.0
+		s.anywhere(ctx, func(admin *goredis.Client) (err error) {
+			until, err = admin.ZScore(ctx, "{arbiter:"+queue+"}:minions", string(m.ID[:])).Result()
+			if errors.Is(err, goredis.Nil) {
+				return nil
+			}
+			return err
+		})
+		if until < float64(time.Now().UnixMilli()) {
+			return queue
+		}
+	}
+	return ""
+}
+
+// calm lets the minions run tasks of each queue for longer than a lease, when earlier faults can't
+// have effects any more. Minions that take no other tasks keep their leases by heartbeats alone. One
+// of them is killed, and its tasks run again when its lease has ended.
+func (s *stage) calm(ctx context.Context, arb *arbiter.Arbiter) {
+	time.Sleep(lease)
+	var keys []string
+	var calls []task.Call[string]
+	for i := range minions {
+		for _, queue := range s.template.Queues {
+			a := workArgs{Key: fmt.Sprintf("calm-%s-%d", queue, i), For: lease * 3 / 2}
+			keys, calls = append(keys, a.Key), append(calls, work.With(task.Queue(queue)).Bind(a))
+		}
+	}
+	var kill sync.WaitGroup
+	defer kill.Wait()
+	kill.Go(func() {
+		time.Sleep(lease / 2)
+		s.inject(Fault{Name: KillProcess, Target: fmt.Sprint("m", minions-1), For: lease})
+	})
+	(&submitter{ledger: s.ledger, arb: arb}).sendAndWait(ctx, rand.New(rand.NewPCG(0, 0)), keys, calls)
 }
 
 // probes is the number of tasks that are sent to each queue at the end.

@@ -85,7 +85,7 @@ func (h *history) again(r *Report, t *taskHistory, a, next *attempt) {
 func silent(faults []Event) int64 {
 	for _, f := range faults {
 		switch f.Fault {
-		case KillProcess, Poisoned, StopProcess, Freeze, SlowProcess:
+		case KillProcess, Poisoned, StopProcess, Freeze, Unreachable, SlowProcess:
 		default:
 			return 0
 		}

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	// Groups are small here. With these values most groups are halted when they are killed, as
 	// large groups are, and the kill of a dead killer is continued soon.
 	halting.Set(3, lease/2)
-	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole})
+	proc.Main(map[string]proc.Role{"minion": minionRole, "submitter": submitterRole, "holder": holderRole})
 	testform.Parallel(max(4, runtime.GOMAXPROCS(0))) // TestChaos and each topology of TestTopologies
 	os.Exit(m.Run())
 }
@@ -123,11 +123,19 @@ func beside(t *testing.T) {
 	}
 }
 
+// outage returns the kind of the outages of a plan.
+func outage(fails bool) string {
+	if fails {
+		return Unreachable
+	}
+	return Freeze
+}
+
 func run(t *testing.T, path, topology string, on Topology, duration, patience time.Duration, clocks bool) {
 	t.Helper()
 	plan := Plan(*seed, duration, lease, minions, submitters, on)
 	if *outages {
-		plan = Outages(duration, lease, minions)
+		plan = Outages(outage(*seed%2 == 0), duration, lease, minions)
 	}
 	t.Logf("%s, fsync %s, seed %d: %d faults in %v", topology, on.sync(), *seed, len(plan), duration)
 	for _, f := range plan {
@@ -144,6 +152,10 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	if clocks {
 		s.child = buildSkewed(t)
 	}
+	var late *host
+	if duration >= longPlan && !*outages {
+		s.template.Held, late = heldQueue, s.newHost("minion", lateHost)
+	}
 	s.startHosts("minion", "m", minions)
 	s.template.Until = time.Now().Add(duration)
 	s.startHosts("submitter", "s", submitters)
@@ -155,6 +167,9 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 	var all sync.WaitGroup
 	all.Go(func() { s.cut(Cuts(*seed, duration, minions, submitters)) })
 	all.Go(func() { s.damage(duration) })
+	if late != nil {
+		all.Go(func() { s.killHolders(late, s.template.Until) })
+	}
 	s.carryOut(plan)
 	all.Wait()
 	for _, p := range s.all('s') {
@@ -163,7 +178,7 @@ func run(t *testing.T, path, topology string, on Topology, duration, patience ti
 			t.Errorf("submitter %s ended with status %d", p.process(), status)
 		}
 	}
-	left := s.audit(ctx)
+	left := s.audit(ctx, duration >= longPlan)
 	s.longScripts()
 	events := s.events()
 	report := Check(events, lease)

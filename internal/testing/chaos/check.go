@@ -41,10 +41,20 @@ func Check(events []Event, lease time.Duration) *Report {
 	}
 	h.poison(r)
 	h.forged(r)
+	h.crowded(r)
+	h.sequences(r)
+	h.paused(r)
+	h.uniqueKeys(r)
 	h.late(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times without being killed", BroughtDown, n))
+	}
+	for _, f := range h.faults {
+		if f.Fault == ProcessDied {
+			r.Broken[BroughtDown]++
+			r.Cases = append(r.Cases, fmt.Sprintf("%s: %s ended without being told to; %s", BroughtDown, f.Target, f.Value))
+		}
 	}
 	for i, e := range h.long {
 		r.Broken[TooLong]++
@@ -203,7 +213,7 @@ func (h *history) results(r *Report, t *taskHistory) {
 			r.add(t, WrongEnd, "%s has %s, but attempt %d returned %s", t.key, g.Outcome, a.Attempt, a.ret.Outcome)
 		}
 	case Canceled:
-		if len(t.kills) == 0 && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
+		if len(t.kills) == 0 && !h.mayBeReplaced(t) && !slices.ContainsFunc(t.parts, func(flow string) bool { return h.mayCancel(flow) }) {
 			r.add(t, WrongEnd, "%s was canceled, but nobody killed it", t.key)
 		}
 	case Expired:

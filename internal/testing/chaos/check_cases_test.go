@@ -5,6 +5,17 @@ import (
 	"strings"
 )
 
+// crowd is a history of two tasks that run at the same time in one minion. slots has the slots of
+// the task, the slots of the minion, and the ceiling of the task's name. A third task runs later.
+func crowd(slots ...string) string {
+	text := ""
+	for i, key := range []string{"a", "b"} {
+		text += fmt.Sprintf("0 s send %[1]s\n 1 s accepted %[1]s\n %[2]d m0.1 start %[1]s 1 - - 0 %[3]s\n %[4]d m0.1 return %[1]s 1 ok\n 50 s got %[1]s succeeded %[1]s#1\n",
+			key, 5+i, slots[i], 20+i)
+	}
+	return text + "0 s send c\n 1 s accepted c\n 21 m0.1 start c 1 - - 0 " + slots[0] + "\n 30 m0.1 return c 1 ok\n 50 s got c succeeded c#1\n"
+}
+
 // histories are inputs of the checker, with the expected verdicts.
 var histories = []struct {
 	name string
@@ -93,14 +104,63 @@ var histories = []struct {
 	{"stored again with its seal, and never started", good + "3 x replayed b a", ""},
 	{"stored again with its seal, and started", good + "3 x replayed b a\n 7 m1.1 start a 1 - b", "forged, unexplained"},
 
+	{"paused, and started after it was resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 7 s resuming p\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"started again while it was paused", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 9 s resuming p\n 10 m start a 1\n 11 m return a 1 retry\n 12 s paused p\n 13 m start a 2\n 14 m return a 2 ok\n 15 s got a succeeded a#2", ""},
+	{"paused, and never resumed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", "after pause"},
+	{"sent before the pause", "1 s send a pause p\n 2 s accepted a\n 3 s paused p\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while another one was paused", "1 s paused q\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"started while it was paused, after the server was killed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 4 i hit server server_kill 5\n 6 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+	{"alone, one after the other", alone + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"alone, and two at once", alone + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
+	{"alone, beside one whose minion was killed", aloneKilled + "120 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", ""},
+	{"alone, beside one whose minion was killed, within its lease", aloneKilled + "39 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", "crowded"},
+	{"sequence", line + "9 m0.1 start a 1\n 10 m0.1 return a 1 ok\n 11 s got a succeeded a#1\n 12 m1.1 start b 1\n 13 m1.1 return b 1 ok\n 14 s got b succeeded b#1", ""},
+	{"sequence, in the wrong order", line + "13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"sequence, a retry behind the next one", line + "5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 13 m0.1 start a 2\n 14 m0.1 return a 2 ok\n 15 s got a succeeded a#2\n" +
+		"10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
+		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
+
+	{"unique, one after the other", unique + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"unique, and two at once", unique + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
+	{"unique, and free at the start", strings.ReplaceAll(unique, "unique x", "unique x start") + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
+	{"unique, refused while the other one runs", uniqueRefused("10", ""), ""},
+	{"unique, refused when the other one has ended", uniqueRefused("30", ""), "outlived"},
+	{"unique, refused when the other one has ended, and its window has not", uniqueRefused("30", " window"), ""},
+	{"unique, refused when the other one has started", uniqueRefused("10", " start"), "outlived"},
+	{"unique, refused before the other one starts", uniqueRefused("3", " start"), ""},
+	{"unique, refused because of a task that was lost in a failover", uniqueRefused("30", "") + "17 i hit server failover 18", ""},
+	{"unique, replaced", uniqueReplaced, ""},
+	{"unique, replaced by a task that does not replace", strings.ReplaceAll(uniqueReplaced, " replaces", ""), "wrong end"},
+	{"unique, replaced by a task with another key", strings.ReplaceAll(uniqueReplaced, "x replaces", "y replaces"), "wrong end"},
+	{"unique, replaced, and started all the same", uniqueReplaced + "8 m1.1 start a 1\n 9 m1.1 return a 1 cut", "after kill"},
+	{"unique, replaced after an attempt", uniqueReplaced + "2 m1.1 start a 1\n 3 m1.1 return a 1 retry", ""},
+
 	{"damaged, and lost", good + "0 i damaged v\n 1 s accepted v\n 2 m start v 1\n 3 m start v 1", ""},
 	{"a script that takes too long", good + "7 i script server settle", "too long"},
+	{"a minion that is back soon after all faults", good + "1000 i served m0.1 1300", ""},
+	{"a minion that is back late after all faults", good + "1000 i served m0.1 1450", "late"},
+	{"a minion that is back late because of a slow machine", good + "1000 i served m0.1 1450\n 1100 m0.1 hit m0.1 pause 1200", ""},
+	{"a minion that does not serve one of its queues", good + "1000 i served m0.1 1800 b", "late"},
+	{"a minion that ends by itself", good + "7 i hit m0.1 process_died", "brought down"},
 	{"a server that ends by itself", good + "7 i hit server server_died", "brought down"},
 	{"killed while it runs", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 cut\n 7 s got a canceled", ""},
 	{"killed while it runs, and retried", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 1200 m start a 2\n 1201 m return a 2 ok\n 1207 s got a succeeded a#2", "after kill"},
 
 	{"killed while it runs, and retried at once", "0 s send a\n 1 s accepted a\n 2 m start a 1\n 3 s kill a\n 4 s killed a stopping\n 5 m return a 1 retry\n 55 m start a 2\n 56 m return a 2 ok\n 57 s got a succeeded a#2", "after kill"},
+	{"killed while it runs, and started by another minion", killedThere + "1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", "after kill"},
+	{"killed while it runs, and started by another minion that was stopped", killedThere + "1150 i hit m1.1 stop 1160\n 1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", "after kill"},
+	{"killed while it runs without a lease, and started by another minion that was stopped", "1 i hit m0.1 freeze 3\n" + killedThere + "1150 i hit m1.1 stop 1160\n 1200 m1.1 start a 2\n 1201 m1.1 return a 2 cut\n 1207 s got a canceled", ""},
 	{"killed when it was about to start", "0 s send a\n 1 s accepted a\n 3 s kill a\n 4 s killed a stopping\n 55 m start a 1\n 56 m return a 1 cut\n 57 s got a canceled", ""},
+
+	{"as many tasks as slots", crowd("2/3/0", "1/3/0"), ""},
+	{"more tasks than slots", crowd("2/3/0", "2/3/0"), "crowded"},
+	{"more tasks than slots, one of which waits for others", crowd("3/3/0", "0/3/0"), ""},
+	{"more tasks than slots, of two minions", strings.NewReplacer("m0.1 start b", "m0.2 start b", "m0.1 return b", "m0.2 return b").Replace(crowd("2/3/0", "2/3/0")), ""},
+	{"more tasks of a name than its ceiling allows", crowd("1/3/1", "1/3/1"), "crowded"},
+	{"as many tasks of a name as its ceiling allows", crowd("1/3/2", "1/3/2"), ""},
+	{"a task beside one with a ceiling", crowd("1/3/1", "1/3/0"), ""},
 
 	{"promise kept", good + "7 m0.1 promise b 1 a\n 15 m start b 1\n 16 m return b 1 ok\n 17 i got b succeeded b#1", ""},
 	{"promise broken", good + "7 m0.1 promise b 1 a", "lost"},
@@ -380,4 +440,83 @@ const failing = `
 	23 i got x failed x#1
 	24 i got y canceled
 	26 i got gf succeeded gf#1
+`
+
+// alone are two tasks that share a limit of one. The first one runs from 5 to 15.
+const alone = `
+	0 s send a alone x
+	0 s send b alone x
+	1 s accepted a
+	1 s accepted b
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+`
+
+// aloneKilled are two such tasks. The minion of the first one is killed at 20, and it runs again
+// after the second one.
+const aloneKilled = `
+	0 s send a alone x
+	0 s send b alone x
+	1 s accepted a
+	1 s accepted b
+	5 m0.1 start a 1
+	20 i hit m0.1 kill
+	200 m0.2 start a 2
+	210 m0.2 return a 2 ok
+	211 s got a succeeded a#2
+`
+
+// unique are two tasks with the same unique key. The first one runs from 5 to 15.
+const unique = `
+	0 s send a unique x
+	0 s send b unique x
+	1 s accepted a a
+	2 s accepted b b
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+`
+
+// uniqueRefused are two such tasks. The second one is sent later, and is refused because of the first one.
+func uniqueRefused(at, rule string) string {
+	return `
+	0 s send a unique x` + rule + `
+	1 s accepted a a
+	5 m0.1 start a 1
+	15 m0.1 return a 1 ok
+	16 s got a succeeded a#1
+	` + at + ` s send b unique x
+	31 s refused b a
+`
+}
+
+// uniqueReplaced are two such tasks. The second one has replaced the first one.
+const uniqueReplaced = `
+	0 s send a unique x
+	1 s accepted a a
+	4 s send b unique x replaces
+	6 s accepted b b
+	7 s got a canceled - b
+	10 m0.1 start b 1
+	15 m0.1 return b 1 ok
+	16 s got b succeeded b#1
+`
+
+// line are two tasks of a sequence.
+const line = `
+	0 s send a line x 1
+	0 s send b line x 2
+	1 s accepted a
+	1 s accepted b
+`
+
+// killedThere is a task that is killed while a minion runs it. The minion dies at 20.
+const killedThere = `
+	0 s send a
+	1 s accepted a
+	2 m0.1 start a 1
+	3 s kill a
+	4 s killed a stopping
+	20 i hit m0.1 kill
 `

@@ -133,7 +133,9 @@ func (h *history) poison(r *Report) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(ended)) {
 		t, all := h.of(key), ended[key]
-		r.Poison++
+		if t.ended(GivenUp) {
+			r.Poison++
+		}
 		most := deaths
 		for _, f := range h.faults {
 			if f.Fault == LoseRegistrations && all[0].At-h.lease <= f.At && f.At <= all[len(all)-1].At+h.lease {

@@ -15,7 +15,7 @@ func (h *history) kill(r *Report, t *taskHistory) {
 			if k.Outcome != NeverStarted && !t.returned(k.At, a.At) {
 				late += int64(grace)
 			}
-			if a.At > late && !h.heldUp(a, k) {
+			if a.At > late && (h.ranElsewhere(t, a, k) || !h.heldUp(a, k)) {
 				r.add(t, AfterKill, "%s: a kill returned %q, but attempt %d was started %v later by %s",
 					t.key, k.Outcome, a.Attempt, time.Duration(a.At-k.At).Round(time.Millisecond), a.Proc)
 			}
@@ -31,6 +31,16 @@ func (h *history) kill(r *Report, t *taskHistory) {
 func (r *taskHistory) returned(from, to int64) bool {
 	return slices.ContainsFunc(r.attempts, func(a *attempt) bool {
 		return a.ret != nil && from < a.ret.At && a.ret.At < to
+	})
+}
+
+// ranElsewhere reports whether an earlier attempt than a ran on another minion when a kill returned,
+// and no fault could have cost that minion its lease by then. So the minion of a did not hold the
+// task yet. It got the task after the kill, and heard of the kill with it, whatever has struck it.
+func (h *history) ranElsewhere(t *taskHistory, a *attempt, k Event) bool {
+	return slices.ContainsFunc(t.attempts, func(b *attempt) bool {
+		return b.Attempt < a.Attempt && b.Proc != a.Proc && b.At < k.At && (b.ret == nil || b.ret.At > k.At) &&
+			len(h.causes(b.Proc, b.At, k.At, true)) == 0
 	})
 }
 

@@ -20,6 +20,7 @@ const recovery = 4
 // Tasks that a slow machine has delayed do not count.
 func (h *history) late(r *Report) {
 	h.slowToRecover(r)
+	h.slowToServe(r)
 	h.slowToExpire(r)
 	h.slowToWake(r)
 }
@@ -38,6 +39,23 @@ func (h *history) slowToRecover(r *Report) {
 		r.Recovery = max(r.Recovery, time.Duration(waited))
 		if waited > recovery*h.lease {
 			r.add(t, Late, "%s waited for %v although all faults were over", t.key, time.Duration(waited).Round(time.Millisecond))
+		}
+	}
+}
+
+// slowToServe checks that each minion serves all its queues again when all faults are over.
+func (h *history) slowToServe(r *Report) {
+	for _, e := range h.served {
+		waited := e.Until - e.At
+		for _, f := range h.causes(e.Target, e.At, e.Until, true) {
+			waited -= max(0, min(f.Until, e.Until)-max(f.At, e.At))
+		}
+		switch {
+		case waited <= recovery*h.lease:
+		case e.Value != "":
+			r.add(h.of(e.Target), Late, "%s does not serve the queue %s, %v after all faults were over", e.Target, e.Value, time.Duration(waited).Round(time.Millisecond))
+		default:
+			r.add(h.of(e.Target), Late, "%s served all its queues %v after all faults were over", e.Target, time.Duration(waited).Round(time.Millisecond))
 		}
 	}
 }

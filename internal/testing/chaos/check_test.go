@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -38,6 +39,14 @@ func script(t *testing.T, text string) []Event {
 					t.Fatalf("%q: %v", line, err)
 				}
 				e.Within = int64(within)
+			case "alone":
+				e.Alone = w[5]
+			case "pause":
+				e.Pause = w[5]
+			case "unique":
+				e.Unique = &Unique{Key: w[5], Start: w[6] == "start", Window: w[6] == "window", Replaces: w[6] == "replaces"}
+			case "line":
+				e.Line, e.Place = w[5], attempts[w[6]]
 			case "pipe":
 				e.Flow = &Flow{Pipe: true, Members: strings.Split(w[5], ",")}
 			case "group", "failing", "collecting", "squad":
@@ -45,7 +54,13 @@ func script(t *testing.T, text string) []Event {
 					Fails: w[4] == "failing" || w[4] == "collecting", Collect: w[4] == "collecting", Squad: w[4] == "squad"}
 			}
 
-		case Start: // attempt, results from upstream, id if it differs from the key, retries
+		case Paused, Resuming:
+			e.Pause, e.Key = e.Key, ""
+		case Refused:
+			e.Holder = w[4]
+		case Accepted:
+			e.ID = w[4]
+		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
 			if w[5] != "" && w[5] != "-" {
@@ -54,6 +69,11 @@ func script(t *testing.T, text string) []Event {
 			if w[6] != "" && w[6] != "-" {
 				e.ID = w[6]
 			}
+			if w[8] != "" { // slots of the task and of its minion, and the ceiling of its name
+				if _, err := fmt.Sscanf(w[8], "%d/%d/%d", &e.Slots, &e.Of, &e.Most); err != nil {
+					t.Fatalf("%q: %v", line, err)
+				}
+			}
 		case Recorded:
 			e.Attempt, e.ID, e.Key = attempts[w[4]], e.Key, ""
 		case Return: // attempt and outcome; the value is the key with the attempt
@@ -61,9 +81,19 @@ func script(t *testing.T, text string) []Event {
 		case Promise:
 			e.Attempt, e.Parent = attempts[w[4]], w[5]
 		case Got, Killed:
-			e.Outcome, e.Value = strings.ReplaceAll(w[4], "_", " "), w[5]
+			e.Outcome, e.Value, e.By = strings.ReplaceAll(w[4], "_", " "), w[5], w[6]
+			if e.Value == "-" {
+				e.Value = ""
+			}
 		case Replayed: // the new id and the old one
 			e.Key, e.ID, e.Value = "", w[3], w[4]
+		case Served: // minion, end, queue that is not served
+			e.Target, e.Key, e.Value = w[3], "", w[5]
+			until, err := time.ParseDuration(w[4] + "ms")
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			e.Until = int64(until) + 1
 		case Script:
 			e.Target, e.Key, e.Value = w[3], "", w[4]
 		case Hit: // target, fault, end of the fault, and for a poison its task

@@ -36,11 +36,22 @@
 //     come back when it was judged. A task that ends the processes that run it is given up
 //     after enough of them. It costs no other task more than one of these deaths.
 //   - Data that was sealed for one task never starts as another one.
-//   - A server ends only by a fault of the plan.
+//   - A server, minion or arbiter ends only by a fault of the plan, or by a task that ends its process.
+//   - Tasks that share a limit of one do not run at the same time, unless a fault has struck the
+//     minion of the first one, and then not while its lease can be valid. The tasks of a
+//     sequence start in the order in which they were sent: one starts when no attempt of those
+//     before it follows any more.
+//   - Tasks that share a unique key do not run at the same time, with the same exception, unless the
+//     key is free when they start. No send is refused because of a task that has ended. A task that
+//     was replaced does not start any more.
 //   - A task expires only after its deadline. It does not start after its deadline. A
 //     waiting task expires soon after it, in whatever state it waits.
+//   - A task that was sent after its name or its key was paused does not start before it is
+//     resumed, unless the server may have lost the pause.
+//   - The tasks that run in a minion take no more slots than it has, and no more of them
+//     have one name than the minion's ceiling for it allows.
 //   - Idle minions start new tasks promptly. When all faults are over, every queue is
-//     served again within several leases.
+//     served again within several leases, by each of its minions.
 //
 // Some faults are no explanation. These cost no lease, so no task may run again because of them: a
 // connection that is cut before a command or instead of its reply, a slow connection, lost scripts,
@@ -61,6 +72,16 @@
 // If it has started, all rules apply to it.
 //
 // # The stage of TestChaos
+//
+// Runs of 12 s or more have more load:
+//
+//   - a queue whose first minions only take tasks and are killed before they start any; see
+//     holderRole
+//   - tasks that end the process that runs them, some of them after they were killed
+//   - many tasks that wait in one queue
+//   - senders that soon give up, in a process that is cut off from the servers
+//   - tasks that run for longer than a lease when earlier faults can't have effects any more, and
+//     then the death of one minion
 //
 // Each process has its own proxies in front of all servers. They inject the faults of its
 // connections. In the long form, and with -clocks, some processes are built with a clock that is
@@ -88,7 +109,7 @@
 //	go test ./internal/testing/chaos -run TestSimulation -count 50 -args -seed 17
 //
 // A quarter of the seeds have only outages, of one minion after the other, like TestChaos with
-// -outages.
+// -outages. In half of these the requests hang, and in the others they fail at once.
 //
 // TestSimulationSeesBreaches uses brokers that break the contract in more than a dozen ways. It
 // fails if the checker does not find one of the breaches.
@@ -102,10 +123,10 @@
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -topology cluster
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -clocks
 //	go test ./internal/testing/chaos -run TestChaos -v -args -duration 60s -outages
-//	go test ./internal/testing/chaos -run TestMutants -v -timeout 60m -args -mutants all
+//	go test ./internal/testing/chaos -run TestMutants -v -timeout 90m -args -mutants all
 //
 // The plan of faults depends on the seed alone, but the requests that a fault meets depend on the
 // machine. -ledgers names a folder that keeps all ledgers and the logs of minions. TestTopologies
-// is a short run on every topology. TestMutants puts known faults into a copy of the module, one at
-// a time, and fails if the checker does not find one of them.
+// is a short run on every topology. TestMutants builds the module with known faults, one at a time.
+// It fails if the checker does not find one of them, or only by other rules than the fault names.
 package chaos

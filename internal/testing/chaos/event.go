@@ -5,7 +5,8 @@ type Kind string
 
 // The kinds of events.
 const (
-	// Written by submitters.
+	// Submitters write these.
+
 	Send     Kind = "send"     // a task or flow is about to be sent
 	Accepted Kind = "accepted" // the send returned no error
 	Unknown  Kind = "unknown"  // the send returned an unknown outcome
@@ -14,25 +15,34 @@ const (
 	Killed   Kind = "killed"   // the kill returned the verdict in Outcome
 	Got      Kind = "got"      // a result arrived: Outcome and Value
 
-	// Written by handlers.
+	Paused   Kind = "paused"   // the pause in Pause was requested, and the request returned no error
+	Resuming Kind = "resuming" // a request to resume it is about to be sent
+
+	// Handlers write these.
+
 	Start   Kind = "start"   // an attempt starts; Up holds the results from upstream
 	Return  Kind = "return"  // the attempt is about to return Outcome and Value
 	Promise Kind = "promise" // Key is sent if this attempt of Parent succeeds
 
-	// Written by the injector, and by a process that notices that the machine is too slow.
+	// The injector writes this, and so does a process that notices that the machine is too slow.
+
 	Hit Kind = "hit" // Fault struck Target from At to Until
 
-	// Written by the wrapper of a process of the simulation: the broker has recorded that an
-	// attempt is about to start.
+	// Recorded is written by the wrapper of a process of the simulation: the broker has recorded
+	// that an attempt is about to start.
 	Recorded Kind = "recorded"
 
-	// Written by the spy, which stores data that was sealed for one task as another task. ID is the
-	// id of the new task. If Outcome is set, the new task has ended like that.
+	// Replayed is written by the spy, which stores data that was sealed for one task as another
+	// task. ID is the id of the new task. If Outcome is set, the new task has ended like that.
 	Replayed Kind = "replayed"
 
 	Damaged Kind = "damaged" // the records of the task may be damaged from now on; with Value they were, and Value says how
 
-	// Written by the watch of a server.
+	// Served is written by the audit: from At on all faults were over, and at Until the minion
+	// Target served all its queues. If Value is set, it did not yet serve the queue Value.
+	Served Kind = "served"
+
+	// Script is written by the watch of a server.
 	Script Kind = "script" // the script in Value kept the server busy for too long
 )
 
@@ -68,6 +78,9 @@ type Event struct {
 	ID      string   `json:"id,omitempty"`   // the system's id of it
 	Attempt int      `json:"attempt,omitempty"`
 	Retried int      `json:"retried,omitempty"` // of Start: the number of retries in task.Info
+	Slots   int      `json:"slots,omitempty"`   // of Start: how many slots the task takes; 0 if it waits for others, and lends them
+	Of      int      `json:"of,omitempty"`      // of Start: how many slots the minion has
+	Most    int      `json:"most,omitempty"`    // of Start: how many tasks of its name may run at once in a minion; 0 if there is no ceiling
 	Outcome string   `json:"outcome,omitempty"`
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`
@@ -76,9 +89,24 @@ type Event struct {
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: the minions were idle
 	Over    bool     `json:"over,omitempty"`   // of Send: all faults were over
 	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until the deadline, 0 if there is none
+	Alone   string   `json:"alone,omitempty"`  // of Send: the limit of one that the task shares with others
+	Line    string   `json:"line,omitempty"`   // of Send: the sequence that the task belongs to
+	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
+	Pause   string   `json:"pause,omitempty"`  // of Send: the pause that names the task, while it is in force
+	Unique  *Unique  `json:"unique,omitempty"` // of Send: nil if it has no unique key
+	Holder  string   `json:"holder,omitempty"` // of Refused: the id of the task that has its unique key
+	By      string   `json:"by,omitempty"`     // of Got: the id of the task that has replaced it
 	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
 	Target  string   `json:"target,omitempty"` // of Hit: a process, a host, or Server
 	Until   int64    `json:"until,omitempty"`
+}
+
+// Unique is the unique key of a task.
+type Unique struct {
+	Key      string `json:"key"`                // with the queue
+	Start    bool   `json:"start,omitempty"`    // it is free when the task starts
+	Window   bool   `json:"window,omitempty"`   // it is held for a time
+	Replaces bool   `json:"replaces,omitempty"` // the task may replace the one that has the key
 }
 
 // Flow is a group or a pipe with the keys of its parts.

@@ -13,7 +13,9 @@ type history struct {
 	hits    map[string]int
 	noted   map[string][]*attempt // by task id: starts that the broker has recorded
 	replays map[string]*Event     // by the id of the new task
+	served  []Event               // when minions served all their queues, after all faults
 	long    []Event               // scripts that kept a server busy for too long
+	pauses  map[string][]span     // when each pause was in force for sure, in order
 }
 
 // taskHistory is everything that is known of a task or flow.
@@ -26,12 +28,19 @@ type taskHistory struct {
 	unknown    bool
 	refused    bool // its last send was refused
 	prompt     bool
-	over       bool  // sent when all faults were over
-	damaged    bool  // the test has damaged its records, or has tried to
-	struck     bool  // its records were damaged
+	over       bool   // sent when all faults were over
+	damaged    bool   // the test has damaged its records, or has tried to
+	struck     bool   // its records were damaged
+	alone      string // the limit of one that it shares; "" is none
+	line       string // its sequence; "" is none
+	pause      string // the pause that may name it; "" is none
+	place      int    // its place in the sequence
+	unique     *Unique
+	doubted    bool  // a send of it was refused, or its outcome was unknown
 	within     int64 // time from its storage to its deadline; 0 if it has none
 	sender     string
-	stored     int64 // when the last send of it was accepted; 0 if none was
+	stored     int64   // when the last send of it was accepted; 0 if none was
+	refusals   []Event // because of a task that has its unique key
 	kills      []Event
 	killed     []Event
 	got        []Event
@@ -55,7 +64,7 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt)}
+	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt), pauses: make(map[string][]span)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
@@ -67,8 +76,16 @@ func read(events []Event, lease int64) *history {
 			h.hits[e.Fault]++
 			continue
 		}
+		if e.Kind == Paused || e.Kind == Resuming {
+			h.pause(e)
+			continue
+		}
 		if e.Kind == Script {
 			h.long = append(h.long, *e)
+			continue
+		}
+		if e.Kind == Served {
+			h.served = append(h.served, *e)
 			continue
 		}
 		if e.Kind == Replayed {
@@ -104,14 +121,20 @@ func (r *taskHistory) add(e *Event) {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
+		r.alone, r.line, r.place, r.pause, r.unique = e.Alone, e.Line, e.Place, e.Pause, e.Unique
 	case Accepted:
 		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false
 		r.stored = e.At
 	case Unknown:
+		r.doubted = true
 		r.unknown, r.refused = !r.accepted, false
 	case Refused: // an earlier send with an unknown outcome may have stored the task
+		r.doubted = true
 		r.refused = !r.accepted && !r.unknown
+		if e.Holder != "" {
+			r.refusals = append(r.refusals, *e)
+		}
 	case Damaged:
 		r.damaged, r.struck = true, r.struck || e.Value != ""
 	case Kill:

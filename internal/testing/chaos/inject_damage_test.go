@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -29,7 +28,7 @@ func (s *stage) damage(duration time.Duration) {
 	rnd := rand.New(rand.NewPCG(*seed, 3))
 	ctx, cancel := context.WithTimeout(context.Background(), duration)
 	defer cancel()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	b, err := redis.Open(ctx, s.url, redis.Logger(log))
 	if err != nil {
 		s.Errorf("damage: %v", err)
@@ -69,10 +68,8 @@ func (s *stage) queueOf(rnd *rand.Rand) string {
 // skipped.
 func (s *stage) anywhere(ctx context.Context, do func(*goredis.Client) error) {
 	for _, admin := range s.admins {
-		within, cancel := context.WithTimeout(ctx, time.Second)
 		err := do(admin.WithTimeout(time.Second))
-		cancel()
-		if err == nil || within.Err() != nil {
+		if err == nil || ctx.Err() != nil {
 			return
 		}
 	}

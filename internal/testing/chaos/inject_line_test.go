@@ -35,6 +35,12 @@ func (p *host) strikeConnections(f Fault) bool {
 		time.Sleep(f.For)
 		each(fronts, func(front *redisproxy.Proxy) { front.Freeze(false) })
 		return true
+	case Unreachable:
+		each(fronts, func(front *redisproxy.Proxy) { front.Refuse(true) })
+		each(fronts, func(front *redisproxy.Proxy) { front.Cut() })
+		time.Sleep(f.For)
+		each(fronts, func(front *redisproxy.Proxy) { front.Refuse(false) })
+		return true
 	case SlowLine:
 		each(fronts, func(front *redisproxy.Proxy) { front.Slow(f.Late, f.Rate) })
 		time.Sleep(f.For)
@@ -61,8 +67,11 @@ func each(fronts []*redisproxy.Proxy, do func(*redisproxy.Proxy)) {
 // soon is how long a fault waits for a command to strike.
 const soon = 500 * time.Millisecond
 
-// cutOff waits for the first command of the process, cuts the connection instead of sending the
-// reply, and keeps the process cut off from that server.
+// several is how long a fault goes on to strike commands when it has struck the first of several.
+const several = 50 * time.Millisecond
+
+// cutOff waits for the first commands of the process, cuts the connections instead of sending the
+// replies, and keeps the process cut off from that server.
 func (p *host) cutOff(f Fault) bool {
 	over := time.Now().Add(soon)
 	injections := p.arm(f, redisproxy.CutAfter)
@@ -71,6 +80,9 @@ func (p *host) cutOff(f Fault) bool {
 		for front, in := range injections {
 			if in.Hits() == 0 {
 				continue
+			}
+			for last := time.Now().Add(several); in.Hits() < f.Times && time.Now().Before(last); {
+				time.Sleep(time.Millisecond)
 			}
 			disarm(injections)
 			front.Refuse(true)

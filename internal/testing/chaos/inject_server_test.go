@@ -9,6 +9,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // strikeServer carries out a fault of a server. It adds details to the hit.
@@ -37,7 +39,7 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 			hit.Value = fmt.Sprintf("%d bytes, of the last %v", took, killed.Sub(since).Round(time.Millisecond))
 		}
 	case Failover:
-		err = s.failover(ctx, hit, f.Hangs)
+		err = s.failover(ctx, hit, f)
 	case MoveSlots:
 		hit.Value, err = s.moveSlot(ctx, f)
 	case KillClients:
@@ -77,9 +79,9 @@ func (s *stage) strikeServer(f Fault, hit *Event) {
 	}
 }
 
-// failover kills the first node for good, and waits until its replica serves. If hangs is set, the
-// node first hangs for a while with open connections.
-func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
+// failover kills the first node for good, and waits until its replica serves. If the fault says so,
+// the node first hangs for a while with open connections.
+func (s *stage) failover(ctx context.Context, hit *Event, f Fault) error {
 	at := s.node(0)
 	other := len(s.nodes) - 1 - at // the replica, after the other nodes
 	master, heir := s.nodes[at], s.admins[other]
@@ -96,7 +98,12 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 		return err
 	}
 	hit.At = time.Now().UnixNano()
-	if hangs {
+	if f.Forced && len(s.sentinels) > 0 {
+		if err := s.promote(ctx, heir); err != nil {
+			return err
+		}
+	}
+	if f.Hangs {
 		master.Freeze(true)
 		defer master.Kill()
 	} else {
@@ -113,7 +120,7 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 			ready = ready && strings.Contains(at, port)
 		}
 		if ready {
-			if hangs {
+			if f.Hangs {
 				time.Sleep(heard)
 			}
 			return nil
@@ -122,6 +129,21 @@ func (s *stage) failover(ctx context.Context, hit *Event, hangs bool) error {
 			return errors.New("the replica has not taken over in time")
 		}
 	}
+}
+
+// promote lets the sentinels promote the replica while the master works, and returns before the
+// clients hear of that. A master that hangs from then on does not cost leases: the clients soon close
+// their connections to it, and with them the requests that wait for it.
+func (s *stage) promote(ctx context.Context, heir *redis.Client) error {
+	if err := persist(func() error { return s.sentinels[0].Do(ctx, "sentinel", "failover", s.template.Master).Err() }); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(*patience); !strings.Contains(heir.Info(ctx, "replication").Val(), "role:master"); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New("the sentinels have not promoted the replica in time")
+		}
+	}
+	return nil
 }
 
 // heard is how long clients may take to learn of a new master.

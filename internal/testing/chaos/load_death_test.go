@@ -18,10 +18,15 @@ const (
 	longs = 6
 	// longest is the longest time that such a task runs.
 	longest = 6 * time.Second
+	// impatients is the number of goroutines of each submitter that soon give up what they send.
+	impatients = 4
 	// between is the time between two crowds.
 	between = 15 * time.Second
 	// conviction is how long it may take until a task that ends processes is given up.
 	conviction = 10 * time.Second
+	// execution is how long it may take until a task that was killed, and has ended its process, is
+	// found to be canceled.
+	execution = 6 * time.Second
 )
 
 // longLoad sends long tasks, which several outages and deaths can strike, and crowds, until the given
@@ -29,6 +34,20 @@ const (
 func (s *submitter) longLoad(ctx context.Context, rnd *rand.Rand, until int64) {
 	var all sync.WaitGroup
 	defer all.Wait()
+	if s.Held != "" && s.Name == "s0.1" {
+		all.Go(func() { s.held(ctx, rand.New(rand.NewPCG(s.Seed, 7))) })
+		all.Go(func() { s.backlog(ctx) })
+	}
+	if s.Held != "" {
+		for i := range impatients {
+			all.Go(func() { s.impatient(ctx, rand.New(rand.NewPCG(s.Seed, uint64(100+i))), until) })
+		}
+	}
+	if s.Poison && strings.HasPrefix(s.Name, "s1.") {
+		all.Go(func() {
+			s.condemned(ctx, rand.New(rand.NewPCG(s.Seed, 8)), func() bool { return s.ledger.Now()+int64(execution) > until })
+		})
+	}
 	next := s.ledger.Now()
 	for now := next; now < until && ctx.Err() == nil; now = s.ledger.Now() {
 		if s.Poison && strings.HasPrefix(s.Name, "s0.") && now >= next && now+int64(conviction) < until {
@@ -40,6 +59,38 @@ func (s *submitter) longLoad(ctx context.Context, rnd *rand.Rand, until int64) {
 			till = until
 		}
 		s.long(ctx, rnd, till)
+	}
+}
+
+// backlogged is the number of tasks that wait in one queue. No script may take longer because of them.
+const backlogged = 20_000
+
+// backlog sends tasks that do not become due. The checker does not know of them.
+func (s *submitter) backlog(ctx context.Context) {
+	ctx, end := context.WithDeadline(ctx, s.Until)
+	defer end()
+	late := work.With(task.Queue(s.Queues[0]), task.Delay(24*time.Hour))
+	for range backlogged / 1000 {
+		calls := make([]task.Call[string], 1000)
+		for i := range calls {
+			calls[i] = late.Bind(workArgs{Key: "backlog"})
+		}
+		_, _ = task.SendAll(ctx, s.arb, calls...)
+	}
+}
+
+// impatient sends tasks until the given time, and gives each send up soon if it is not stored. When
+// the submitter is cut off, some of these sends have lost their replies.
+func (s *submitter) impatient(ctx context.Context, rnd *rand.Rand, until int64) {
+	for s.ledger.Now() < until && ctx.Err() == nil {
+		keys := []string{s.otherKey("impatient"), s.otherKey("impatient")}
+		calls := make([]task.Call[string], len(keys))
+		notes := make([]Event, len(keys))
+		for i, key := range keys {
+			calls[i], notes[i] = work.With(s.queue(rnd)).Bind(workArgs{Key: key}), Event{Kind: Send, Key: key}
+		}
+		s.storeNoted(ctx, true, keys, calls, notes)
+		time.Sleep(upTo(rnd, 40*time.Millisecond))
 	}
 }
 
@@ -69,6 +120,24 @@ func (s *submitter) crowd(ctx context.Context, rnd *rand.Rand) {
 		keys[i], calls[i] = a.Key, work.With(queue).Bind(a)
 	}
 	s.sendAndWait(ctx, rnd, keys, calls)
+}
+
+// condemned sends tasks that are killed while they run, and end the process that runs them later,
+// until over reports true. Their minions die with what they know of the kills.
+func (s *submitter) condemned(ctx context.Context, rnd *rand.Rand, over func() bool) {
+	for !over() && ctx.Err() == nil {
+		a := workArgs{Key: s.otherKey("condemned"), For: 800 * time.Millisecond, Deaf: true, Poison: true}
+		calls := []task.Call[string]{work.With(s.queue(rnd)).Bind(a)}
+		for _, fut := range s.sendAll(ctx, rnd, []string{a.Key}, calls) {
+			if fut == nil {
+				continue
+			}
+			time.Sleep(300*time.Millisecond + upTo(rnd, 200*time.Millisecond))
+			s.kill(ctx, a.Key, fut.ID())
+			s.result(ctx, a.Key, fut)
+		}
+		time.Sleep(execution / 2) // each costs the tasks of a minion
+	}
 }
 
 func (s *submitter) sendAndWait(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string]) {

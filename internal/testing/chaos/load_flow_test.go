@@ -144,10 +144,7 @@ func (s *submitter) killMember(ctx context.Context, flow *Flow, id task.ID, i in
 	if err != nil || len(ids) != len(flow.Members) {
 		return
 	}
-	s.ledger.Note(Event{Kind: Kill, Key: flow.Members[i]})
-	if v, err := s.arb.Kill(ctx, ids[i]); err == nil {
-		s.ledger.Note(Event{Kind: Killed, Key: flow.Members[i], Outcome: string(v)})
-	}
+	s.kill(ctx, flow.Members[i], ids[i])
 }
 
 // memberKeys returns the keys of the parts of a flow by their ids, as far as the ids are known.

@@ -76,10 +76,11 @@ func (b *simTapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 // replayed is the interval of replays: the spy stores one of this many single tasks again.
 const replayed = 10
 
-// listen copies some of the single tasks that start soon.
+// listen copies some of the single tasks that start soon. A copy that replaces a task would end a task
+// that nobody has killed.
 func (s *spy) listen(tasks []*broker.Task) {
 	for _, t := range tasks {
-		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second {
+		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second || t.Unique.OnConflict != broker.ConflictRefuse {
 			continue
 		}
 		again := *t

@@ -25,7 +25,7 @@ func (s *submitter) squad(ctx context.Context, rnd *rand.Rand) {
 		if flow.Fails && i == bad {
 			a.Fail = -1
 		}
-		calls[i] = s.work(rnd, a)
+		calls[i] = s.member(rnd, a)
 		flow.Members = append(flow.Members, a.Key)
 	}
 	opts := []arbiter.SquadOption{arbiter.Finalizer(s.work(rnd, workArgs{Key: flow.Finalizer}), 0)}

@@ -34,9 +34,21 @@ func upTo(rnd *rand.Rand, d time.Duration) time.Duration { return time.Duration(
 
 // work binds a call to a random queue. One call in four is so large that the broker on Redis stores
 // its payload in a separate record. Some of the other calls can be run only by minions of the newer
-// build.
+// build, some take half of the slots of a minion, and some have a name with a ceiling.
 func (s *submitter) work(rnd *rand.Rand, a workArgs) task.Call[string] {
-	if a.Key[len(a.Key)-1]%4 == 0 { // no random number, so the load of existing seeds does not change
+	switch a.Key[len(a.Key)-1] % 8 { // no random number, so the load of existing seeds does not change
+	case 2:
+		return narrow.With(s.queue(rnd)).Bind(a)
+	case 6:
+		a.Slots = s.Slots / 2
+		return work.With(s.queue(rnd), task.Slots(a.Slots)).Bind(a)
+	}
+	return s.member(rnd, a)
+}
+
+// member is work for a member of a squad, which should find a slot at a minion.
+func (s *submitter) member(rnd *rand.Rand, a workArgs) task.Call[string] {
+	if a.Key[len(a.Key)-1]%4 == 0 {
 		a.Ballast = strings.Repeat("x", 10_000)
 	}
 	if a.Key[len(a.Key)-1]%4 == 1 {
@@ -137,12 +149,17 @@ func (s *submitter) kills(ctx context.Context, rnd *rand.Rand) {
 		case i == 0:
 			time.Sleep(brief - 3*time.Millisecond + upTo(rnd, 6*time.Millisecond))
 		}
-		s.ledger.Note(Event{Kind: Kill, Key: keys[i]})
-		if v, err := s.arb.Kill(ctx, fut.ID()); err == nil {
-			s.ledger.Note(Event{Kind: Killed, Key: keys[i], Outcome: string(v)})
-		}
+		s.kill(ctx, keys[i], fut.ID())
 	}
 	for i, fut := range futs {
 		s.result(ctx, keys[i], fut)
+	}
+}
+
+// kill kills a task, and records the verdict.
+func (s *submitter) kill(ctx context.Context, key string, id task.ID) {
+	s.ledger.Note(Event{Kind: Kill, Key: key})
+	if v, err := s.arb.Kill(ctx, id); err == nil {
+		s.ledger.Note(Event{Kind: Killed, Key: key, Outcome: string(v)})
 	}
 }

@@ -22,6 +22,7 @@ type Fault struct {
 	Rate    int           // of SlowLine: the bytes a second
 	Queue   int           // of MoveSlots: index of the queue
 	Hangs   bool          // of Failover: the master hangs before it is killed
+	Forced  bool          // of Failover: the sentinels are told to replace a master that works
 	Victim  string        // of PauseWrites and LoseRegistrations: the host of a minion that is struck, too
 }
 
@@ -39,6 +40,7 @@ const (
 // The faults of connections.
 const (
 	Freeze        = "freeze"          // no data passes in either direction
+	Unreachable   = "unreachable"     // all connections are closed, and no new one can be opened
 	CutAll        = "cut"             // all connections are closed
 	CutOff        = "cut off"         // closed instead of a reply, and cut off for a while
 	CutBefore     = "cut before"      // closed before the server gets the command
@@ -62,11 +64,12 @@ const (
 	PowerFailure = "power failure" // the server is killed, and the end of its file is lost
 	MoveSlots    = "slots moved"   // the hash slot of a queue moves to another node
 	Switchover   = "switchover"    // the master and its replica exchange roles in an orderly way
-	// The registrations of all minions of a queue are removed, and one of these minions dies before
-	// it notices.
+	// LoseRegistrations removes the registrations of all minions of a queue, and one of these minions
+	// dies before it notices.
 	LoseRegistrations = "registrations lost"
-	// ServerDied is not injected: the server has ended by itself.
-	ServerDied = "server died"
+	// ServerDied and ProcessDied are not injected: a server or a process has ended by itself.
+	ServerDied  = "server died"
+	ProcessDied = "process died"
 )
 
 // Topology describes the servers.
@@ -112,7 +115,7 @@ func (on Topology) special(long bool) []string {
 		all = append(all, Failover)
 	}
 	if long {
-		all = append(all, NoReplicas)
+		all = append(all, FillMemory, NoReplicas)
 	}
 	return all
 }
@@ -137,6 +140,10 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 	special := on.special(duration >= longPlan)
 	failed := false
 	busy := make(map[string]time.Duration)
+	senders := 0 // the submitters that are still to be cut off, each after it has sent tasks
+	if duration >= longPlan {
+		senders = submitters
+	}
 	for at := 500*time.Millisecond + upTo(time.Second); at < duration; at += 150*time.Millisecond + upTo(700*time.Millisecond) {
 		f := Fault{At: at, For: 100*time.Millisecond + upTo(2*lease)}
 		commands := ofMinion
@@ -144,7 +151,10 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		if len(special) > 0 && at > duration/3 && at >= busy[Server] {
 			n = 19 // one after the other, as soon as possible
 		}
-		switch {
+		switch host := fmt.Sprint("s", senders-1); {
+		case senders > 0 && at > duration/5 && at >= busy[host]:
+			f.Target, f.Name, commands = host, CutOff, []string{"enqueue"}
+			senders--
 		case n < 13:
 			f.Target = fmt.Sprint("m", rnd.IntN(minions))
 		case n < 16:
@@ -171,7 +181,7 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 			continue
 		}
 		if f.Name == Failover {
-			f.Node, f.For, f.Hangs = 0, 0, seed%2 == 1
+			f.Node, f.For, f.Hangs, f.Forced = 0, 0, seed%2 == 1, seed%4 == 1
 			failed = true
 			special = slices.DeleteFunc(special, func(s string) bool { return s == Failover })
 			busy[Server] = at + takeover
@@ -188,6 +198,9 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 		switch f.Name {
 		case CutOff:
 			f.Command, f.Times = pick(commands), 1
+			if f.Target[0] == 's' {
+				f.Times = 10
+			}
 		case HalfOpen, HalfOpenAfter:
 			f.Command, f.Times = pick(commands), 1+rnd.IntN(3)
 		case SlowLine:
@@ -213,12 +226,13 @@ func Plan(seed uint64, duration, lease time.Duration, minions, submitters int, o
 }
 
 // Outages returns a plan with only outages that are longer than the lease, of one minion after the
-// other. Each minion is back long before the next one is struck.
-func Outages(duration, lease time.Duration, minions int) (plan []Fault) {
+// other. Each minion is back long before the next one is struck. In an outage of the kind Freeze
+// requests hang until it is over, and in one of the kind Unreachable they fail at once.
+func Outages(kind string, duration, lease time.Duration, minions int) (plan []Fault) {
 	const every = 3 // leases
 	for n := range int(duration / (every * lease)) {
 		at := lease/2 + time.Duration(n)*every*lease
-		plan = append(plan, Fault{At: at, Name: Freeze, Target: fmt.Sprint("m", 1+n%(minions-1)), For: lease * 3 / 2})
+		plan = append(plan, Fault{At: at, Name: kind, Target: fmt.Sprint("m", 1+n%(minions-1)), For: lease * 3 / 2})
 	}
 	return plan
 }
@@ -256,6 +270,9 @@ func (f Fault) String() string {
 	s := fmt.Sprintf("%7.3fs %s %s", f.At.Seconds(), f.Target, f.Name)
 	if f.Hangs {
 		s += " of a master that hangs"
+	}
+	if f.Forced {
+		s += ", forced"
 	}
 	if f.Node > 0 {
 		s += fmt.Sprintf(" of node %d", f.Node)

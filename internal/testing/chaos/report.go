@@ -20,20 +20,23 @@ const (
 	RetryUsed    Verdict = "retry used"    // an attempt that was cut short has used up a retry
 	WrongResult  Verdict = "wrong result"  // a result that no attempt returned
 	WrongEnd     Verdict = "wrong end"     // failed or canceled without a cause
-	AfterKill    Verdict = "after kill"    // started after a kill had returned
+	AfterKill    Verdict = "after kill"    // started after a kill had returned, or after another task had replaced it
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
 	NotOnce      Verdict = "not once"      // a callback or finalizer did not run, or ran without need
-	OutOfOrder   Verdict = "out of order"  // a part of a flow started too soon
+	OutOfOrder   Verdict = "out of order"  // a part of a flow, or a task of a sequence, started too soon
 	InPart       Verdict = "in part"       // the members of a squad did not start together
-	BroughtDown  Verdict = "brought down"  // a server ended by itself
+	BroughtDown  Verdict = "brought down"  // a server, minion or arbiter ended by itself
 	TooLong      Verdict = "too long"      // a script kept a server busy for too long
 	Forged       Verdict = "forged"        // started with the seal of another task
 	Charged      Verdict = "charged"       // given up for deaths that it can't have caused, or not given up for those that it has caused
+	Crowded      Verdict = "crowded"       // ran beside so many others that a limit, a ceiling or the slots of a minion were exceeded, or beside another one with its unique key
+	Outlived     Verdict = "outlived"      // refused because of a unique key whose task had ended or, if that frees it, started
+	AfterPause   Verdict = "after pause"   // started while it was paused
 	Late         Verdict = "late"          // started or expired too late
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Outlived, AfterPause, Late,
 }
 
 // perVerdict is the number of cases of each verdict in a report.
@@ -53,6 +56,8 @@ type Report struct {
 	Kills, InTime      int             // kills of tasks that returned, and those of them before the start
 	FlowKills          int             // kills of groups, squads and pipes that returned
 	Expired            int             // tasks that ended by their deadlines
+	Duplicates         int             // sends that were refused, or joined another task, because that one had the unique key
+	Replaced           int             // tasks that others with their unique key have replaced
 	GivenUp, Poison    int             // tasks that were given up for deaths of minions, and those of them that have ended processes themselves
 	Attempts           int             // attempts that started
 	Retries            int             // attempts after an error that asked for it
@@ -113,6 +118,9 @@ func (r *Report) String() string {
 		r.Expired, r.GivenUp, r.Poison, r.Attempts, r.Retries)
 	for _, fault := range slices.Sorted(maps.Keys(r.Repeats)) {
 		fmt.Fprintf(&b, ", %d again after %s", r.Repeats[fault], fault)
+	}
+	if r.Duplicates > 0 {
+		fmt.Fprintf(&b, "\nfor their unique keys, %d sends were refused or joined other tasks, and %d tasks were replaced", r.Duplicates, r.Replaced)
 	}
 	if r.Damaged > 0 {
 		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)

@@ -33,8 +33,9 @@ type config struct {
 	Until   time.Time // when they stop
 	// Patience is how long a result may take after the last fault.
 	Patience time.Duration
-	Poison   bool // send tasks that end the processes that run them
-	Outages  bool // the only faults are outages, and a task may meet many of them
+	Poison   bool   // send tasks that end the processes that run them
+	Outages  bool   // the only faults are outages, and a task may meet many of them
+	Held     string // a queue whose first minions take its tasks, start none and die; see holderRole
 }
 
 // open opens the ledger and the broker of a process.
@@ -90,11 +91,11 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = file.Close() }()
 	log := slog.New(slog.NewTextHandler(file, nil))
-	m, err := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
+	m, err := minion.New(b, minion.Queues(c.Queues...), minion.Logger(log), minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions, crowding())
 	if err != nil {
 		return err
 	}
-	if err := (worker{c.Name, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
+	if err := (worker{c.Name, c.Slots, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
 		return err
 	}
 	fmt.Println("ready")

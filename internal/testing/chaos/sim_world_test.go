@@ -78,7 +78,7 @@ func newWorld(seed uint64, store broker.Broker) *world {
 	w.plan, w.long = simPlan(rnd), simLong
 	if seed%4 == 1 { // no random number, so other seeds do not change
 		w.long = simOutages
-		w.plan = Outages(simOutages, lease, simMinions)
+		w.plan = Outages(outage(seed%8 == 5), simOutages, lease, simMinions)
 	}
 	return w
 }
@@ -144,6 +144,9 @@ func (w *world) audit() {
 	defer func() { _ = arb.Close() }()
 	known := make(map[task.ID]string)
 	page := w.rec.Page("audit")
+	if err := resumeAll(ctx, arb, simQueues, page); err != nil {
+		w.errs = append(w.errs, err)
+	}
 	for n := -1; n != len(known) && ctx.Err() == nil; {
 		time.Sleep(3 * lease)
 		n = len(known)
@@ -203,11 +206,11 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 		queues = queues[:1]
 	}
 	m, err := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
-		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions)
+		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions, crowding())
 	if err != nil {
 		panic(err)
 	}
-	if err := (worker{proc.name, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
+	if err := (worker{proc.name, simSlots, proc.page, func() { w.hosts[proc.name[:2]].poisoned(ctx, proc) }}).register(m); err != nil {
 		panic(err)
 	}
 	_ = m.Run(ctx, simSlots) // it fails if the process was killed, or if its sign-off failed
@@ -238,6 +241,26 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	}
 	if proc.name == "s0.1" && w.seed%2 == 0 {
 		all.Go(func() { s.crowd(ctx, rand.New(rand.NewPCG(w.seed, 5))) })
+	}
+	if proc.name == "s1.1" && w.seed%2 == 0 {
+		rounds := 0
+		all.Go(func() {
+			s.condemned(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
+		})
+	}
+	all.Go(func() {
+		rounds := 0
+		s.lanes(ctx, rand.New(rand.NewPCG(w.seed, 7)), func() bool { rounds++; return rounds > simRounds })
+	})
+	all.Go(func() {
+		rounds := 0
+		s.pauses(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
+	})
+	for i := range uint64(2) {
+		all.Go(func() {
+			rounds := 0
+			s.keyed(ctx, rand.New(rand.NewPCG(w.seed, 9+i)), func() bool { rounds++; return rounds > 2*simRounds })
+		})
 	}
 	for i := range simSenders {
 		all.Go(func() {
@@ -275,7 +298,7 @@ func (w *world) inject(f Fault) {
 		p.struck <- struct{}{}
 		defer func() { <-p.struck }()
 		hit.At = time.Now().UnixNano()
-		if f.Name != Freeze {
+		if f.Name != Freeze && f.Name != Unreachable {
 			hit.Target = p.proc.name
 		}
 		p.strike(f)
@@ -304,6 +327,11 @@ func (p *simHost) strike(f Fault) {
 		proc.b.Hang(true)
 		time.Sleep(f.For)
 		proc.b.Hang(false)
+		return
+	case Unreachable:
+		proc.b.CutOff(true)
+		time.Sleep(f.For)
+		proc.b.CutOff(false)
 		return
 	case KillProcess:
 		proc.kill()

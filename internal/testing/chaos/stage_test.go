@@ -130,14 +130,20 @@ func (s *stage) node(n int) int {
 // startHosts starts n processes of a role, each on its own host.
 func (s *stage) startHosts(role, prefix string, n int) {
 	for i := range n {
-		p := &host{stage: s, name: fmt.Sprint(prefix, i), role: role}
-		for _, node := range s.nodes {
-			p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
-		}
-		s.hosts[p.name] = p
+		p := s.newHost(role, fmt.Sprint(prefix, i))
 		p.start()
 		p.current.WaitFor(s, "ready\n")
 	}
+}
+
+// newHost returns a new host, on which no process runs yet.
+func (s *stage) newHost(role, name string) *host {
+	p := &host{stage: s, name: name, role: role}
+	for _, node := range s.nodes {
+		p.fronts = append(p.fronts, redisproxy.Start(s, node.Addr))
+	}
+	s.hosts[p.name] = p
+	return p
 }
 
 // start starts the next process on a host.
@@ -150,8 +156,11 @@ func (p *host) start() {
 	for i, front := range p.fronts {
 		c.Via[s.nodes[i].Addr] = front.Addr
 	}
-	if p.name == "m0" { // the others serve all queues
+	switch p.name {
+	case "m0": // the others serve all queues
 		c.Queues = c.Queues[:1]
+	case lateHost:
+		c.Queues = []string{c.Held}
 	}
 	for _, b := range []byte(c.Name) {
 		c.Seed = c.Seed*31 + uint64(b)
@@ -162,7 +171,7 @@ func (p *host) start() {
 	} else {
 		p.current = proc.Start(s, p.role, c)
 	}
-	go p.replace(p.current)
+	go p.replace(p.current, c.Name)
 }
 
 const (
@@ -172,11 +181,17 @@ const (
 	restart = 200 * time.Millisecond
 )
 
-// replace waits for the end of a process, and starts the next one if a task has ended it.
-func (p *host) replace(one *proc.Process) {
+// replace waits for the end of a process, and starts the next one if a task has ended it. It records
+// if the process has ended by itself, and then starts the next one so that the others can go on.
+func (p *host) replace(one *proc.Process, name string) {
 	<-one.Exited()
-	if one.Wait(p.stage) != poisonStatus {
+	if one.Told() {
 		return
+	}
+	if status := one.Wait(p.stage); status != poisonStatus {
+		now := time.Now().UnixNano()
+		p.stage.ledger.Note(Event{Kind: Hit, Fault: ProcessDied, Target: name, At: now, Until: now,
+			Value: fmt.Sprintf("its status was %d, and it printed %q", status, one.Output())})
 	}
 	p.mu.Lock() // waits if a fault strikes the host at the same time
 	defer p.mu.Unlock()

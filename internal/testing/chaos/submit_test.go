@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -42,7 +41,7 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	}
 	defer func() { _ = b.Close() }()
 	tap := &tapped{b, newSpy()}
-	arb, err := arbiter.New(tap, sealing(s.Name, arbiter.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))...)
+	arb, err := arbiter.New(tap, sealing(s.Name, arbiter.Logger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return err
 	}
@@ -60,6 +59,17 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.longLoad(patient, rand.New(rand.NewPCG(s.Seed, uint64(s.Senders))), s.Until.Add(-s.Skew).UnixNano())
 	})
+	all.Go(func() {
+		s.lanes(patient, rand.New(rand.NewPCG(s.Seed, 1000)), func() bool { return !time.Now().Before(s.Until) })
+	})
+	all.Go(func() {
+		s.pauses(patient, rand.New(rand.NewPCG(s.Seed, 1001)), func() bool { return !time.Now().Before(s.Until) })
+	})
+	for i := range 2 {
+		all.Go(func() {
+			s.keyed(patient, rand.New(rand.NewPCG(s.Seed, uint64(2000+i))), func() bool { return !time.Now().Before(s.Until) })
+		})
+	}
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))
@@ -81,7 +91,11 @@ func (s *submitter) key() string { return fmt.Sprintf("%s-%d", s.Name, s.keys.Ad
 // outcome for each key. send returns an error for each task that failed. Some calls have little
 // time, and give up after the first error.
 func (s *submitter) insist(ctx context.Context, rnd *rand.Rand, keys []string, send func(context.Context) ([]task.ID, error)) bool {
-	giveUp := rnd.IntN(8) == 0
+	return s.store(ctx, rnd.IntN(8) == 0, keys, send)
+}
+
+// store is insist for a call of which is known whether it has little time.
+func (s *submitter) store(ctx context.Context, giveUp bool, keys []string, send func(context.Context) ([]task.ID, error)) bool {
 	if giveUp {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, hurry)
@@ -137,9 +151,19 @@ func (s *submitter) sendWithin(ctx context.Context, rnd *rand.Rand, keys []strin
 			calls[i] = calls[i].With(task.Within(within[i]))
 		}
 	}
+	return s.sendNoted(ctx, rnd, keys, calls, notes)
+}
+
+// sendNoted sends calls after it has recorded an event of each.
+func (s *submitter) sendNoted(ctx context.Context, rnd *rand.Rand, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
+	return s.storeNoted(ctx, rnd.IntN(8) == 0, keys, calls, notes)
+}
+
+// storeNoted is sendNoted for calls of which is known whether they have little time.
+func (s *submitter) storeNoted(ctx context.Context, giveUp bool, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]
-	s.insist(ctx, rnd, keys, func(ctx context.Context) ([]task.ID, error) {
+	s.store(ctx, giveUp, keys, func(ctx context.Context) ([]task.ID, error) {
 		var err error
 		futs, err = task.SendAll(ctx, s.arb, calls...)
 		ids := make([]task.ID, len(futs))
@@ -187,6 +211,9 @@ func outcome(value string, err error) (Event, bool) {
 		}
 	case errors.Is(err, task.ErrCanceled):
 		e.Outcome, e.Value = Canceled, ""
+		if replaced, ok := errors.AsType[*task.ReplacedError](err); ok {
+			e.By = replaced.By.String()
+		}
 	case errors.Is(err, task.ErrMinionDied):
 		e.Outcome, e.Value = GivenUp, ""
 	case errors.Is(err, task.ErrExpired):

@@ -40,6 +40,18 @@ func (e Event) String() string {
 		return "!! " + s
 	case Send:
 		s := fmt.Sprintf("%s sends %s%s", e.Proc, e.Key, e.Flow)
+		if e.Alone != "" {
+			s += ", alone in the limit " + e.Alone
+		}
+		if e.Line != "" {
+			s += fmt.Sprintf(", as task %d of the sequence %s", e.Place, e.Line)
+		}
+		if e.Pause != "" {
+			s += ", which may be paused: " + e.Pause
+		}
+		if e.Unique != nil {
+			s += fmt.Sprintf(", with the unique key %s", e.Unique.Key)
+		}
 		if e.Within > 0 {
 			s += fmt.Sprintf(", with a deadline in %v", time.Duration(e.Within))
 		}
@@ -49,13 +61,25 @@ func (e Event) String() string {
 	case Unknown:
 		return fmt.Sprintf("%s does not know whether %s is stored: %s", e.Proc, e.Key, e.Value)
 	case Refused:
-		return fmt.Sprintf("%s knows that %s is not stored: %s", e.Proc, e.Key, e.Value)
+		s := fmt.Sprintf("%s knows that %s is not stored: %s", e.Proc, e.Key, e.Value)
+		if e.Holder != "" {
+			s += fmt.Sprintf(" (%s has its key)", e.Holder)
+		}
+		return s
+	case Paused:
+		return fmt.Sprintf("%s has paused: %s", e.Proc, e.Pause)
+	case Resuming:
+		return fmt.Sprintf("%s resumes: %s", e.Proc, e.Pause)
 	case Kill:
 		return fmt.Sprintf("%s kills %s", e.Proc, e.Key)
 	case Killed:
 		return fmt.Sprintf("the kill of %s by %s returned: %s", e.Key, e.Proc, e.Outcome)
 	case Got:
-		return strings.TrimSpace(fmt.Sprintf("%s sees that %s has %s %s", e.Proc, e.Key, e.Outcome, e.Value))
+		s := fmt.Sprintf("%s sees that %s has %s %s", e.Proc, e.Key, e.Outcome, e.Value)
+		if e.By != "" {
+			s += fmt.Sprintf("(%s has replaced it)", e.By)
+		}
+		return strings.TrimSpace(s)
 	case Start:
 		s := fmt.Sprintf("%s starts %s, attempt %d after %d retries", e.Proc, e.Key, e.Attempt, e.Retried)
 		if len(e.Up) > 0 {

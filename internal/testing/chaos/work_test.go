@@ -26,6 +26,8 @@ type workArgs struct {
 	Promises int `arbiter:"promises"`
 	// Poison ends the process that runs the task.
 	Poison bool `arbiter:"poison,optional"`
+	// Slots is how many slots the task takes; 0 is one.
+	Slots int `arbiter:"slots,optional"`
 	// Ballast only makes the task large.
 	Ballast string `arbiter:"ballast,optional"`
 }
@@ -45,7 +47,9 @@ type combineArgs struct {
 var (
 	work = task.Define[workArgs, string]("work", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	// fresh is a task of a newer build. Minions of an older build do not know it.
-	fresh   = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	fresh = task.Define[workArgs, string]("fresh", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
+	// narrow is a task of which a minion runs at most narrowMost at once.
+	narrow  = task.Define[workArgs, string]("narrow", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	step    = task.Define[stepArgs, string]("step", task.WithBackoff(task.Constant(50*time.Millisecond)), task.Retries(5))
 	combine = task.Define[combineArgs, string]("combine")
 )
@@ -58,9 +62,16 @@ func combineOf(key string) task.Step[[]string, string] {
 	return task.NewStep[[]string](combine, "upstream", map[string]any{"key": key})
 }
 
+// narrowMost is how many tasks narrow run at once in a minion.
+const narrowMost = 2
+
+// crowding are the options of minions about how many tasks run at once.
+func crowding() minion.Option { return minion.AtMost(narrow.Name(), narrowMost) }
+
 // worker is the state of the handlers of a process.
 type worker struct {
 	name   string
+	slots  int // of its minion
 	ledger Noter
 	die    func() // ends the process; does not return earlier
 }
@@ -73,8 +84,12 @@ func (w worker) register(m *minion.Minion) error {
 	if !w.old() {
 		err = task.Handle(m, fresh, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) })
 	}
+	for _, t := range sleepers {
+		err = errors.Join(err, task.Handle(m, t, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }))
+	}
 	return errors.Join(err,
 		task.Handle(m, work, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
+		task.Handle(m, narrow, func(ctx context.Context, a workArgs) (string, error) { return w.run(ctx, a) }),
 		task.Handle(m, step, func(ctx context.Context, a stepArgs) (string, error) {
 			return w.run(ctx, workArgs{Key: a.Key, Fail: a.Fail}, a.Upstream)
 		}),
@@ -86,9 +101,15 @@ func (w worker) register(m *minion.Minion) error {
 // run is the body of every handler.
 func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, error) {
 	info, _ := task.FromContext(ctx)
-	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Retried: info.Retried, Up: up}
+	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Retried: info.Retried, Up: up, Of: w.slots}
+	if a.Children == 0 {
+		e.Slots = min(max(a.Slots, 1), w.slots)
+		if info.Name == narrow.Name() {
+			e.Most = narrowMost
+		}
+	}
 	w.ledger.Note(e)
-	e.Kind, e.Up, e.Retried = Return, nil, 0
+	e.Kind, e.Up, e.Retried, e.Slots, e.Of, e.Most = Return, nil, 0, 0, 0, 0
 	e.Value = fmt.Sprintf("%s#%d#%s", a.Key, info.Attempt, w.name)
 	var err error
 	switch err = w.act(ctx, info, a); {
@@ -143,11 +164,11 @@ func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 			return fmt.Errorf("child: %w", err)
 		}
 		w.ledger.Note(Event{Kind: Accepted, Key: key, ID: fut.ID().String()})
-		if v, err := fut.Result(ctx); err != nil {
+		v, err := fut.Result(ctx)
+		if err != nil {
 			return fmt.Errorf("child: %w", err)
-		} else {
-			w.ledger.Note(Event{Kind: Got, Key: key, Outcome: Succeeded, Value: v})
 		}
+		w.ledger.Note(Event{Kind: Got, Key: key, Outcome: Succeeded, Value: v})
 	}
 	return nil
 }

@@ -36,7 +36,7 @@ func TestEndsAll(t *testing.T) {
 			"obeys":      {func(ctx context.Context) error { <-ctx.Done(); return fmt.Errorf("wrapped: %w", ctx.Err()) }, ""},
 			"is late":    {func(ctx context.Context) error { time.Sleep(2 * time.Second); return ctx.Err() }, "is late returned only 2s"},
 			"hides why":  {func(ctx context.Context) error { <-ctx.Done(); return errors.New("hidden") }, "hides why returned hidden"},
-			"just works": {func(ctx context.Context) error { return nil }, "just works returned <nil>"},
+			"just works": {func(context.Context) error { return nil }, "just works returned <nil>"},
 		} {
 			r := &recorder{TB: t}
 			ctxtest.EndsAll(r, new(stall.Watch), map[string]func(ctx context.Context) error{name: tt.method})

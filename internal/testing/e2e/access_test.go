@@ -130,7 +130,7 @@ func TestUnixSocket(t *testing.T) {
 	if path == "" {
 		return
 	}
-	dir, err := os.MkdirTemp("", "") // the path of a socket has to be short
+	dir, err := os.MkdirTemp("", "") //nolint:usetesting // the path of a socket has to be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestCluster(t *testing.T) {
 
 	// One batch has tasks for all queues. Some run at once, some later.
 	var calls []task.Call[answer]
-	for i, q := range append(queues, queues...) {
+	for i, q := range slices.Concat(queues, queues) {
 		call := work.With(task.Queue(q)).Bind(args{N: i})
 		if i >= len(queues) {
 			call = call.With(task.Delay(200 * time.Millisecond))

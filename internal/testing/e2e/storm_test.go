@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -71,7 +72,7 @@ func storm(t *testing.T, s *redistest.Server, rnd *rand.Rand) {
 			last = time.Now()
 			disaster(t, s, fronts[rnd.IntN(len(fronts))], rnd)
 		}
-		proxies := append(fronts, p)
+		proxies := append(slices.Clone(fronts), p)
 		in := proxies[rnd.IntN(len(proxies))].Inject(redisproxy.Fault{
 			Match: matchers[rnd.IntN(len(matchers))], Do: actions[rnd.IntN(len(actions))],
 			Skip: rnd.IntN(3), Times: 1 + rnd.IntN(3), Hold: time.Duration(rnd.IntN(1000)) * time.Millisecond,

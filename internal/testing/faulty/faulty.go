@@ -46,6 +46,7 @@ type Broker struct {
 	items map[Op]int
 	hooks Hooks
 	hung  chan struct{} // closed when the process goes on; nil if it does not hang
+	off   bool          // the process is cut off
 
 	life context.Context // ends when the process is killed
 	end  context.CancelFunc

@@ -43,6 +43,9 @@ func (in *inbox) Receive(ctx context.Context) (broker.Mail, error) {
 			pause(ctx, fault.For)
 		}
 		in.b.waitWhileHung(ctx)
+		if in.b.cutOff() {
+			mail = broker.Mail{Gap: true, Flows: mail.Flows}
+		}
 		h := in.b.now()
 		if h.Lose != nil {
 			kept := mail.Notices[:0]

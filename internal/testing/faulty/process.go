@@ -21,6 +21,20 @@ func (b *Broker) Hang(hangs bool) {
 	}
 }
 
+// CutOff cuts the process that uses the wrapper off, or connects it again. While it is cut off, its
+// requests fail at once and do not reach the broker, and no reply, notice or callback reaches it.
+func (b *Broker) CutOff(off bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.off = off
+}
+
+func (b *Broker) cutOff() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.off
+}
+
 func (b *Broker) hangs() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -28,7 +42,7 @@ func (b *Broker) hangs() bool {
 }
 
 // reachable reports whether a callback of the broker reaches the process.
-func (b *Broker) reachable() bool { return b.life.Err() == nil && !b.hangs() }
+func (b *Broker) reachable() bool { return b.life.Err() == nil && !b.hangs() && !b.cutOff() }
 
 // waitWhileHung waits until the process goes on, or ctx ends.
 func (b *Broker) waitWhileHung(ctx context.Context) {

@@ -86,6 +86,8 @@ func (b *Broker) arrive(ctx context.Context, op Op, n int, fault Fault) error {
 	switch err := ctx.Err(); {
 	case b.life.Err() != nil:
 		return errClosed
+	case b.cutOff():
+		return ErrUnavailable
 	case err != nil && (fault.Effect == Slow || b.hangs()):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -108,6 +110,8 @@ func (b *Broker) reply(ctx context.Context, op Op, n int, fault Fault, err error
 	switch ended := ctx.Err(); {
 	case b.life.Err() != nil:
 		return errClosed
+	case b.cutOff():
+		return ErrLostReply
 	case ended != nil && err == nil && (fault.Effect == SlowReply || b.hangs()):
 		return fmt.Errorf("%w: %w", ErrLostReply, ended)
 	}

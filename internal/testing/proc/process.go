@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type Process struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer
 	exited chan struct{}
+	told   atomic.Bool // to end
 
 	mu     sync.Mutex
 	output strings.Builder
@@ -93,24 +95,35 @@ const patience = 5 * time.Minute
 // print it in time.
 func (p *Process) WaitFor(t testing.TB, text string) {
 	t.Helper()
-	timer := time.NewTimer(patience)
+	if p.Prints(text, patience) {
+		return
+	}
+	select {
+	case <-p.exited:
+		t.Fatalf("process %d ended without printing %q", p.PID, text)
+	default:
+		t.Fatalf("process %d has not printed %q in time", p.PID, text)
+	}
+}
+
+// Prints waits until the process has printed a text, and reports whether it has. It returns false
+// after the given time, or if the process has ended.
+func (p *Process) Prints(text string, within time.Duration) bool {
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	for over := false; ; {
 		p.mu.Lock()
 		found, grown := strings.Contains(p.output.String(), text), p.grown
 		p.mu.Unlock()
-		if found {
-			return
-		}
-		if over {
-			t.Fatalf("process %d ended without printing %q", p.PID, text)
+		if found || over {
+			return found
 		}
 		select {
 		case <-grown:
 		case <-p.exited: // it may have printed the text last
 			over = true
 		case <-timer.C:
-			t.Fatalf("process %d has not printed %q in time", p.PID, text)
+			return false
 		}
 	}
 }
@@ -131,8 +144,13 @@ func (p *Process) Wait(t testing.TB) int {
 // Exited returns a channel that is closed when the process has ended.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
+// Told reports whether Kill or Terminate has been called. A process that has ended before that has
+// ended by itself.
+func (p *Process) Told() bool { return p.told.Load() }
+
 // Kill ends the process with SIGKILL, and waits for its end. It may be called twice.
 func (p *Process) Kill() {
+	p.told.Store(true)
 	_ = p.cmd.Process.Kill()
 	<-p.exited
 	_ = p.stdin.Close()
@@ -147,6 +165,7 @@ func (p *Process) CPU() time.Duration {
 // Terminate asks the process to end, with SIGTERM, and returns its exit status.
 func (p *Process) Terminate(t testing.TB) int {
 	t.Helper()
+	p.told.Store(true)
 	p.signal(t, syscall.SIGTERM)
 	return p.Wait(t)
 }

@@ -104,8 +104,8 @@ func (c *client) remedy() string {
 // mayImport reports whether the rule for internal packages lets package from import package to.
 func mayImport(from, to string) bool {
 	elems := strings.Split(to, "/")
-	for i := len(elems) - 1; i >= 0; i-- {
-		if elems[i] == "internal" {
+	for i, elem := range slices.Backward(elems) {
+		if elem == "internal" {
 			parent := strings.Join(elems[:i], "/")
 			return from == parent || strings.HasPrefix(from, parent+"/") || parent == ""
 		}

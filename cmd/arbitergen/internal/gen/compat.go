@@ -23,7 +23,7 @@ func compareManifests(old, new *manifest, path string) []Diagnostic {
 		if now == nil {
 			c.found = append(c.found, Diagnostic{
 				Pos:  token.Position{Filename: path},
-				Msg:  fmt.Sprintf("%s: the task was removed or renamed", name),
+				Msg:  name + ": the task was removed or renamed",
 				Help: []string{"it ran " + before.Func + "; keep it until none is queued"},
 			})
 			continue
@@ -98,7 +98,7 @@ func shownDefault(text string) string { return cmp.Or(text, "its zero value") }
 // result compares the results. Both directions matter: the waiting program may be older or newer than the minion.
 func (c *comparison) result(name string, before, now *manifestTask) {
 	switch {
-	case before.Result == now.Result && before.Result == "":
+	case before.Result == "" && now.Result == "":
 		return
 	case before.Result == "":
 		c.report(now, false, "%s: a result %s was added; tasks that are done have none", name, now.Result)

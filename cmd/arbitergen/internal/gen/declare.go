@@ -43,6 +43,9 @@ func (u *unit) declare() {
 			continue // refused later; its types have no meaning outside of it
 		}
 		add(a, token.VAR, a.names.register(u.inTestFile(a)), invalidType(a))
+		if len(a.schedules) > 0 {
+			add(a, token.VAR, u.schedulesName(a), invalidType(a))
+		}
 		if u.inClient(a) {
 			continue // the rest is in the client package
 		}

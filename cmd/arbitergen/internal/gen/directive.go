@@ -23,6 +23,13 @@ type options struct {
 	optional []optional
 	settings []setting
 	meta     []string // the keys of metadata
+	uses     []*argUse
+	sequence *argUse // nil if there is none
+	stops    bool    // the sequence halts at a failure
+	limits   []limitUse
+	conflict string // the value of on-conflict
+
+	uniqueArgs []string // the parameters of which the unique key is made: none is all; nil if there is no such key
 
 	at map[string]token.Pos // the position of each key; for a repeated one, of the last
 }
@@ -60,7 +67,7 @@ func parseDirective(d ast.Directive) (options, []complaint) {
 			wrong = append(wrong, complaint{word.Pos, msg, accepted})
 		}
 	}
-	return opts, wrong
+	return opts, append(wrong, opts.finish()...)
 }
 
 // set adds the option of one word. It returns an error message and the accepted forms if the word is wrong.

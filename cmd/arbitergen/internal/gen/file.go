@@ -27,7 +27,7 @@ const (
 
 var (
 	ownFiles = []string{genFile, genTestFile, genExternalFile}
-	genFiles = append(ownFiles[:len(ownFiles):len(ownFiles)], genClientFile)
+	genFiles = append(slices.Clip(ownFiles), genClientFile)
 )
 
 // headerLine finds the header in a file that may not be valid Go: a generated file with a merge conflict is generated again.

@@ -14,12 +14,13 @@ import (
 // accept a wrong name.
 func FuzzDirective(f *testing.F) {
 	for _, seed := range []string{
-		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique=k upstream=x",
+		"", " name=add", " name=a queue=b timeout=1m30s retries=3 retention=72h unique-key=k upstream=x",
 		" backoff=exponential:1s..10m backoff=constant: delay=1s within=1h dead-retention=0 isolated inherit meta=a:b meta=:",
 		" optional=x optional=y default=z:1 default= default=: \"default=s:a b\"",
-		" \"unique=two words\"", " `unique=raw`", " name=\"a b\"", " name", " =", " ==", " name=", " nname=x", "\tname=x\t\u00a0",
+		" \"unique-key=two words\"", " `unique-key=raw`", " unique=args unique-for=1s", " unique=a,b,a on-conflict=join", " unique=,", " name=\"a b\"", " name", " =", " ==", " name=", " nname=x", "\tname=x\t\u00a0",
 		" timeout=-1s", " timeout=9999999999999999h", " priority=128", " retries=1e3", " name=a name=a", " \"", " \xff=\x00",
-		" unique=" + strings.Repeat("x", broker.MaxUniqueKey+1),
+		" unique-key=" + strings.Repeat("x", broker.MaxUniqueKey+1),
+		" priority=9 fair=a.B sequence=a on-failure=stop limit=x key=a.B.C cost=a limit=y key=a", " key=a limit=x key=a key=b on-failure=go fair=a..b",
 	} {
 		f.Add(seed)
 	}
@@ -48,6 +49,7 @@ func FuzzSource(f *testing.F) {
 		"package p\n//arbiter:task\nfunc F(ctx context.Context, x, _ int, more ...string) (int, error)",
 		"package p\nimport \"context\"\n//arbiter:task upstream=x\nfunc F(_ context.Context, x T) (*T, error) { return nil, nil }\ntype T struct { Next []T; T2 }\ntype T2 map[string]T",
 		"package p\n//arbiter:task optional=x default=y:1 default=z:`\\n optional=more\nfunc F(x *int, y T, z string, more ...int)\ntype T uint8",
+		"package p\n//arbiter:task fair=a.B sequence=a.T.C limit=x key=c cost=a.N limit=y key=d\nfunc F(a A, c bool, d D)\ntype A struct { B string; T struct{ C uint8 }; N int32; *A }\ntype D struct{}\nfunc (*D) String() string",
 		"package p\n//arbiter:task\nfunc (T) F() {}\ntype T[P any] struct{}",
 		"package p\n//arbiter:task\nfunc (t *T) F(p *P, q Q) {}\ntype T int\ntype P *P\ntype Q []Q",
 		"package p\n//arbiter:task\nfunc F(AddArgs, ...fTask) {}\ntype FTask = FTask",

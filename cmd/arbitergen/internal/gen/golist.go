@@ -60,7 +60,7 @@ func export(ctx context.Context, dir string, paths []string) ([]*listed, error) 
 
 func goList(ctx context.Context, dir string, args []string) ([]*listed, error) {
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"list", "-e"}, args)...)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"list", "-e"}, args)...) //nolint:gosec // the arguments are those of this program
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		if _, exited := errors.AsType[*exec.ExitError](err); !exited {

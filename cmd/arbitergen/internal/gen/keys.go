@@ -42,15 +42,28 @@ var keyList = []key{
 	{name: "delay", form: "DURATION", set: func(o *options, v string) error { return o.duration("Delay", v, 0) }},
 	{name: "within", form: "DURATION", set: func(o *options, v string) error { return o.duration("Within", v, time.Millisecond) }},
 	{name: "timeout", form: "DURATION", set: func(o *options, v string) error { return o.duration("Timeout", v, 0) }},
+	{name: "slots", form: "NUMBER", set: (*options).setSlots},
 	{name: "retries", form: "NUMBER", set: (*options).setRetries},
 	{name: "backoff", form: "constant:DURATION or exponential:BASE..LIMIT", set: (*options).setBackoff},
 	{name: "retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("Retention", v, 0) }},
 	{name: "dead-retention", form: "DURATION", set: func(o *options, v string) error { return o.duration("DeadRetention", v, 0) }},
-	{name: "unique", form: "KEY", set: func(o *options, v string) error {
+	{name: "unique", form: "args or PARAMETER,PARAMETER", set: (*options).setUnique},
+	{name: "unique-key", form: "KEY", set: func(o *options, v string) error {
 		o.add("Unique", strconv.Quote(v))
 		return o.checkUnique(v)
 	}},
 	{name: "unique-in", form: "SCOPE:KEY", set: (*options).setUniqueIn},
+	{name: "unique-for", form: "DURATION", set: func(o *options, v string) error { return o.duration("UniqueFor", v, time.Nanosecond) }},
+	{name: "unique-until", form: "start", set: (*options).setUniqueUntil},
+	{name: "on-conflict", form: "refuse|join|replace|latest", set: (*options).setOnConflict},
+	{name: "conflict-max-age", form: "DURATION", set: func(o *options, v string) error { return o.duration("ConflictMaxAge", v, time.Nanosecond) }},
+	{name: "priority", form: "NUMBER", set: (*options).setPriority},
+	{name: "fair", form: "ARGUMENT", set: (*options).setFair},
+	{name: "sequence", form: "ARGUMENT", set: (*options).setSequence},
+	{name: "on-failure", form: "stop", set: (*options).setOnFailure},
+	{name: "limit", form: "NAME", repeated: true, set: (*options).setLimit},
+	{name: "key", form: "ARGUMENT", repeated: true, set: func(o *options, v string) error { return o.setOfLimit("key", v) }},
+	{name: "cost", form: "ARGUMENT", repeated: true, set: func(o *options, v string) error { return o.setOfLimit("cost", v) }},
 	{name: "meta", form: "KEY:VALUE", repeated: true, set: (*options).setMeta},
 	{name: "isolated", set: func(o *options, _ string) error { return o.flag("Isolated") }},
 	{name: "inherit", set: func(o *options, _ string) error { return o.flag("Inherit") }},
@@ -75,9 +88,8 @@ func Keys() []string {
 
 // checkUnique returns an error if the key can't be the unique key of a task.
 func (o *options) checkUnique(key string) error {
-	_, own := o.at["unique"]
-	if _, shared := o.at["unique-in"]; own && shared {
-		return errors.New("a task has only one key: want unique or unique-in")
+	if err := o.checkOneKey(); err != nil {
+		return err
 	}
 	if len(key) > broker.MaxUniqueKey {
 		return fmt.Errorf("%d bytes, the limit is %d", len(key), broker.MaxUniqueKey)

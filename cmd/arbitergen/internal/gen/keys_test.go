@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,20 +21,32 @@ func TestKeysCoverOptions(t *testing.T) {
 		"InProcess": "it removes Isolated",
 		"NoMeta":    "it removes Meta",
 		"Invalid":   "it reports an error of the program",
+		"FairKey":   "a key that is the same for all calls makes no turns; fair is FairKeyFrom",
+		"Sequence":  "the key comes from an argument; sequence is SequenceFrom",
+		"NoLane":    "it removes Priority, FairKey, Sequence and Limit",
+
+		"UniqueUntilDone": "it removes UniqueFor and UniqueUntilStart",
 	}
-	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s retries=1 backoff=constant:1s"+
-		" retention=1s dead-retention=1s unique=k meta=a:b isolated inherit upstream=x optional=x default=y:1")
+	d, ok := ast.ParseDirective(1, directive+" name=a queue=q delay=1s within=1s timeout=1s slots=4 retries=1 backoff=constant:1s"+
+		" retention=1s dead-retention=1s unique=x unique-for=1s unique-until=start on-conflict=latest conflict-max-age=1s"+
+		" meta=a:b isolated inherit upstream=x optional=x default=y:1"+
+		" priority=7 fair=x sequence=x on-failure=stop limit=mail key=x cost=y.Size")
 	opts, wrong := parseDirective(d)
-	other, otherOK := ast.ParseDirective(1, directive+" unique-in=s:k") // a directive has only one of unique and unique-in
-	scoped, wrongToo := parseDirective(other)
-	if wrong = append(wrong, wrongToo...); !ok || !otherOK || len(wrong) > 0 {
+	if !ok || len(wrong) > 0 {
 		t.Fatal(wrong)
 	}
-	opts.settings = append(opts.settings, scoped.settings...)
+	for _, key := range []string{"unique-in=s:k", "unique-key=k"} { // a directive has only one of these and unique
+		other, ok := ast.ParseDirective(1, directive+" "+key)
+		alone, wrong := parseDirective(other)
+		if !ok || len(wrong) > 0 {
+			t.Fatal(wrong)
+		}
+		opts.settings = append(opts.settings, alone.settings...)
+		maps.Copy(opts.at, alone.at)
+	}
 	for _, k := range keyList {
-		_, used := opts.at[k.name]
-		if _, alone := scoped.at[k.name]; !used && !alone {
-			t.Errorf("the directive of this test has no %s", k.name)
+		if _, used := opts.at[k.name]; !used {
+			t.Errorf("the directives of this test have no %s", k.name)
 		}
 	}
 	files, err := filepath.Glob("../../../../task/*.go")

@@ -3,7 +3,6 @@ package gen
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"go/token"
 	"maps"
 	"os"
@@ -85,7 +84,7 @@ func unsuitable(pkg *listed) string {
 	case len(pkg.GoFiles)+len(pkg.CgoFiles)+len(pkg.TestGoFiles)+len(pkg.XTestGoFiles) == 0 && pkg.Error != nil:
 		return oneLine(pkg.Error.Err)
 	case !pkg.local():
-		return fmt.Sprintf("%s is not in the main module: code is only generated there", pkg.ImportPath)
+		return pkg.ImportPath + " is not in the main module: code is only generated there"
 	}
 	return ""
 }

@@ -53,6 +53,7 @@ var methodTypes = map[string]string{
 	"UnmarshalBinary":  "func([]byte) error",
 	"MarshalText":      "func() ([]byte, error)",
 	"UnmarshalText":    "func([]byte) error",
+	"String":           "func() string",
 	"Lock":             "func()",
 	"Unlock":           "func()",
 }

@@ -44,6 +44,7 @@ func (u *unit) render(tasks []*task, constraint string, scope map[string]bool) (
 	for _, group := range registerGroups(tasks) {
 		r.register(group)
 	}
+	r.schedules(tasks)
 	return r.file(u.name, "", constraint)
 }
 

@@ -41,6 +41,7 @@ func (u *unit) renderWorker(tasks []*task, constraint string, scope map[string]b
 	for _, group := range registerGroups(tasks) {
 		r.register(group)
 	}
+	r.schedules(tasks)
 	return r.file(u.name, "", constraint)
 }
 

@@ -48,7 +48,7 @@ func (r *renderer) define(t *task) string {
 	var b strings.Builder
 	b.WriteString(head + ",\n")
 	for _, s := range t.opts.settings {
-		b.WriteString(s.code(r.task) + ",")
+		b.WriteString(r.functions(t, s.code(r.task)) + ",")
 		if s.note != "" {
 			b.WriteString(" // " + s.note)
 		}

@@ -20,10 +20,12 @@ func (u *unit) scan(f *file) {
 				u.readGenerateLine(d)
 			case !ok || d.Tool != directiveTool:
 				u.nearMiss(c, place)
-			case d.Name != directiveName:
-				u.errorf(c.Slash, "unknown directive //%s:%s%s", d.Tool, d.Name, suggest(d.Name, []string{directiveName}))
+			case d.Name != directiveName && d.Name != scheduleName:
+				u.errorf(c.Slash, "unknown directive //%s:%s%s", d.Tool, d.Name, suggest(d.Name, []string{directiveName, scheduleName}))
 			case place.fn == nil:
-				u.errorAt(c.Slash, directive+" "+place.where(), "it must be directly above a function or method, with no empty line between")
+				u.errorAt(c.Slash, "//"+d.Tool+":"+d.Name+" "+place.where(), "it must be directly above a function or method, with no empty line between")
+			case d.Name == scheduleName:
+				u.plan(place.fn, d)
 			default:
 				u.annotate(f, place.fn, d)
 			}
@@ -51,10 +53,10 @@ func (u *unit) annotate(f *file, fn *ast.FuncDecl, d ast.Directive) {
 }
 
 // misses match comments that were probably meant as a directive: with a space, in capital letters, or in a comment of the other
-// kind. The submatch is the rest of the line.
+// kind. The submatches are the word and the rest of the line.
 var misses = []*regexp.Regexp{
-	regexp.MustCompile(`^(?://|/\*)\s*(?i:arbiter):(?i:tasks?)(?:\s+(.*)|\*/)?$`),
-	regexp.MustCompile(`^//(?i:arbiter)(?:\s+:\s*|:\s+)(?i:task)(?:\s+(.*))?$`),
+	regexp.MustCompile(`^(?://|/\*)\s*(?i:arbiter):(?i:(tasks?|schedules?))(?:\s+(.*)|\*/)?$`),
+	regexp.MustCompile(`^//(?i:arbiter)(?:\s+:\s*|:\s+)(?i:(tasks?|schedules?))(?:\s+(.*))?$`),
 }
 
 // nearMiss reports a comment that looks like a directive and is not one. If it is not above a function it may be prose, so it
@@ -66,11 +68,15 @@ func (u *unit) nearMiss(c *ast.Comment, place commentPlace) {
 		if found == nil {
 			continue
 		}
-		first, _, _ := strings.Cut(strings.TrimSuffix(found[1], "*/"), " ")
+		meant := directive
+		if strings.HasPrefix(strings.ToLower(found[1]), scheduleName) {
+			meant = scheduleDirective
+		}
+		first, _, _ := strings.Cut(strings.TrimSuffix(found[2], "*/"), " ")
 		if first != "" && !strings.Contains(first, "=") {
 			return // a sentence that begins with these words
 		}
-		msg := fmt.Sprintf("%s is not a directive; did you mean %s?", strings.TrimSpace(strings.TrimSuffix(line, found[1])), directive)
+		msg := fmt.Sprintf("%s is not a directive; did you mean %s?", strings.TrimSpace(strings.TrimSuffix(line, found[2])), meant)
 		if place.fn == nil {
 			u.warnf(c.Slash, "%s", msg)
 		} else {

@@ -18,7 +18,11 @@ func (u *unit) checkNames(tasks []*task) map[string]bool {
 		names[name] = true
 	}
 	here := claims{u.declared, u.imported, make(map[string]claim)}
+	checkSchedules(tasks)
 	for _, t := range tasks {
+		if len(t.schedules) > 0 {
+			here.claim(u.schedulesName(t.annotated), claim{t, scheduleList})
+		}
 		if u.inClient(t.annotated) {
 			here.claim(t.registerName(), claim{t, registration})
 			t.checkShadows(u.declared)
@@ -92,6 +96,8 @@ func (all claims) claim(name string, c claim) {
 	}
 	switch {
 	case claimed && c.what == registration && other.what == registration && c.task.names.receiver == other.task.names.receiver:
+		return
+	case claimed && c.what == scheduleList && other.what == scheduleList:
 		return
 	case claimed:
 		c.task.errorAt(c.task.pos(), fmt.Sprintf("%s would be called %s, which is generated for %s already",

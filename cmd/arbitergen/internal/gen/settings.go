@@ -3,6 +3,7 @@ package gen
 import (
 	"errors"
 	"fmt"
+	"go/token"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // setting is a call of an option of package task in generated code.
 type setting struct {
 	option string // such as Queue or WithBackoff
-	args   string // such as "heavy"; taskPrefix is in front of names of package task
+	args   string // such as "heavy"; taskPrefix is in front of names of package task, and useMark around the index of an argUse
 	note   string // a comment after it, for values that are hard to read
 }
 
@@ -68,6 +69,15 @@ func (o *options) setRetries(value string) error {
 	return nil
 }
 
+func (o *options) setSlots(value string) error {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > broker.MaxSlots {
+		return fmt.Errorf("want a whole number from 1 to %d", broker.MaxSlots)
+	}
+	o.add("Slots", strconv.Itoa(n))
+	return nil
+}
+
 // setBackoff adds the backoff: constant:5s or exponential:1s..10m.
 func (o *options) setBackoff(value string) error {
 	kind, text, _ := strings.Cut(value, ":")
@@ -101,6 +111,58 @@ func (o *options) setBackoff(value string) error {
 		return nil
 	}
 	return errors.New("want constant:DURATION or exponential:BASE..LIMIT, as in exponential:1s..10m")
+}
+
+// checkOneKey returns an error if the directive gives the task several unique keys.
+func (o *options) checkOneKey() error {
+	n := 0
+	for _, name := range []string{"unique", "unique-key", "unique-in"} {
+		if _, has := o.at[name]; has {
+			n++
+		}
+	}
+	if n > 1 {
+		return errors.New("a task has only one key: want unique, unique-key or unique-in")
+	}
+	return nil
+}
+
+// setUnique notes the parameters of which the unique key is made. Their setting is added when they are known.
+func (o *options) setUnique(value string) error {
+	names := []string{}
+	if value != "args" {
+		names = strings.Split(value, ",")
+	}
+	for i, name := range names {
+		if !token.IsIdentifier(name) {
+			return errors.New("want unique=args, or the names of parameters, as in unique=account,month; a constant key is unique-key=KEY")
+		}
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%s is given twice", name)
+		}
+	}
+	o.uniqueArgs = names
+	o.add("UniqueArgs", "")
+	return o.checkOneKey()
+}
+
+func (o *options) setUniqueUntil(value string) error {
+	if value != "start" {
+		return errors.New("want unique-until=start; without it, the key is held until the task is done")
+	}
+	return o.flag("UniqueUntilStart")
+}
+
+func (o *options) setOnConflict(value string) error {
+	name, known := map[string]string{
+		"refuse": "ConflictRefuse", "join": "ConflictJoin", "replace": "ConflictReplace", "latest": "ConflictLatest",
+	}[value]
+	if !known {
+		return errors.New("want refuse, join, replace or latest")
+	}
+	o.conflict = value
+	o.add("OnConflict", taskPrefix+name)
+	return nil
 }
 
 func (o *options) setUniqueIn(value string) error {

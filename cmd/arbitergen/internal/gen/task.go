@@ -85,6 +85,9 @@ func (t *task) read() bool {
 	ok = t.readResults() && ok
 	ok = t.readStep() && ok
 	ok = t.readOptional() && ok
+	ok = t.readUnique() && ok
+	ok = t.readLane() && ok
+	ok = t.readSchedules() && ok
 	if t.unit.inClient(t.annotated) {
 		ok = t.checkClient() && ok
 	}

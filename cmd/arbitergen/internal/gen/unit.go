@@ -25,6 +25,7 @@ type unit struct {
 	otherFiles []string     // names of files in the folder that are not part of the unit
 	external   bool         // external tests
 	functions  []*annotated // in the order of the files
+	planned    map[*ast.FuncDecl][]planned
 	lines      []generateLine
 	client     *client // the package of its handles; nil if that is the unit itself
 	needs      map[string]bool
@@ -51,6 +52,8 @@ type annotated struct {
 	opts    options
 	names   names
 	wrapper string // the type of the handle
+
+	schedules []planned // the directives of schedules beside it
 }
 
 // fail reports an error. No code is generated for the unit then.
@@ -116,6 +119,7 @@ func (u *unit) findFunctions() {
 			u.scan(f)
 		}
 	}
+	u.attachSchedules()
 }
 
 // checkListed reports the error that go list has for the package, unless it is about generated files, which do not matter, or
