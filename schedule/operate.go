@@ -69,7 +69,11 @@ func (s *Scheduler) pack(d *Definition) (plain, sealed []byte, sealer string, er
 		return nil, nil, "", fmt.Errorf("schedule %s: %w", d.Name, err)
 	}
 	t := new(broker.Task)
-	if err := d.Call.Request().WithArgs(d.Call.Request().Args()).Draft(t, s.codec, time.Time{}, nil); err != nil {
+	req := d.Call.Request()
+	if args := req.Args(); args != nil { // a copy, since a request is encoded once, and another scheduler may have another codec
+		req = req.WithArgs(args)
+	} // else it is from a stored schedule, with its encoded arguments
+	if err := req.Draft(t, s.codec, time.Time{}, nil); err != nil {
 		return bad(err)
 	}
 	if len(t.Payload) > MaxArguments {

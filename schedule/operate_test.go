@@ -451,3 +451,37 @@ func TestPauseHolds(t *testing.T) {
 		}
 	})
 }
+
+// The definition of a status can be stored again, changed or under another name. Its call is the same.
+func TestPutOfAStatus(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(r *rig) {
+		ctx := r.Context()
+		defer r.work()()
+		d := job("a", schedule.Cron("*/2 * * * * *").In("Europe/Berlin"), "x")
+		d.Start, d.End, d.Runs = time.Now(), time.Now().Add(time.Hour), 100
+		d.Except = []schedule.Exclusion{schedule.Day("2000-01-02"), schedule.Between(time.Now().Add(time.Minute), time.Now().Add(2*time.Minute))}
+		d.Jitter, d.Overlap, d.Missed, d.Window, d.PauseOnFailure = time.Millisecond, schedule.OverlapQueueAll, schedule.MissedAll, time.Hour, true
+		d.Call = d.Call.(task.Call[any]).With(task.Queue("default"), task.Retries(3), task.Timeout(time.Minute), task.Priority(7), task.Meta("k", "v"),
+			task.Unique("u"), task.UniqueFor(time.Second), task.Within(time.Hour), task.Slots(2))
+		r.must(r.s.Put(ctx, d))
+		docs := r.b.(broker.Documents)
+		before, _, err := docs.ReadDocument(ctx, "schedules", "a")
+		r.must(err)
+		st := r.get("a")
+		r.must(r.s.Put(ctx, st.Definition))
+		if after, _, err := docs.ReadDocument(ctx, "schedules", "a"); err != nil || after.Version != before.Version {
+			r.Errorf("the stored definition is another one than that of the status:\n%s\n%s", before.Data, after.Data)
+		}
+		other := st.Definition
+		other.Name, other.When = "b", schedule.Every(time.Second)
+		r.must(r.s.Put(ctx, other))
+		defer r.run(r.s)()
+		time.Sleep(5 * time.Second)
+		for _, name := range []string{"a", "b"} {
+			if got := r.noted(name); len(got) == 0 || got[0].arg != "x" {
+				r.Errorf("runs of %s: %+v", name, got)
+			}
+		}
+	})
+}

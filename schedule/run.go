@@ -70,7 +70,7 @@ func Run(ctx context.Context, b broker.Broker, opts ...Option) error {
 const (
 	mostSteps  = 16                     // schedules that are stepped at the same time
 	waitMost   = 5 * time.Minute        // for a change; less than broker.RemovedFor
-	feedPause  = 100 * time.Millisecond // between two looks at the changes, so that several are seen at once
+	feedPause  = 200 * time.Millisecond // between two looks at the changes, so that several are seen at once
 	handicap   = 500 * time.Millisecond // how much later a process acts that has not decided the last tick; as much again by chance
 	soonFirst  = 50 * time.Millisecond  // the first look for the end of a run for which a tick waits
 	soonMost   = time.Second            // the longest pause between two of these
@@ -410,7 +410,9 @@ func (r *runner) stepOnce(x *stored, look bool) (next *stored, done bool, err er
 		return x, true, nil
 	}
 	next.By = r.id
-	err = again(r.ctx, func() error { return r.write(r.ctx, next) })
+	if err = again(r.ctx, func() error { return r.write(r.ctx, next) }); err == nil {
+		err = r.Scheduler.stop(r.ctx, next) // what a new tick replaces
+	}
 	return next, false, err
 }
 

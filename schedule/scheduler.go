@@ -154,26 +154,26 @@ func temporary(err error) bool {
 // read reads a schedule, with the time of the broker's clock. If there is none, its version is 0. A definition that can't be opened
 // is no error of read; see stored.err.
 func (s *Scheduler) read(ctx context.Context, name string) (x *stored, now int64, err error) {
-	err = again(ctx, func() error {
-		d, at, err := s.docs.ReadDocument(ctx, collection, name)
-		if err != nil {
-			return err
-		}
-		now = at.UnixMilli()
-		if d.Version == 0 && d.Err == nil {
-			x = &stored{name: name}
-			return nil
-		}
-		if x, err = readRecord(&d); err != nil {
-			return err
-		}
-		x.open(s.codecs, nil)
-		return nil
-	})
-	if err != nil && !errors.Is(err, broker.ErrInvalid) {
-		err = fmt.Errorf("schedule %.140q: %w", name, err)
+	if err := broker.CheckName("schedule", name); err != nil {
+		return nil, 0, err
 	}
-	return x, now, err
+	var d broker.Document
+	if err := again(ctx, func() error {
+		var at time.Time
+		d, at, err = s.docs.ReadDocument(ctx, collection, name)
+		now = at.UnixMilli()
+		return err
+	}); err != nil {
+		return nil, 0, fmt.Errorf("schedule %s: %w", name, err)
+	}
+	if d.Version == 0 && d.Err == nil {
+		return &stored{name: name}, now, nil
+	}
+	if x, err = readRecord(&d); err != nil {
+		return nil, now, err
+	}
+	x.open(s.codecs, nil)
+	return x, now, nil
 }
 
 // found is read for a schedule that must exist.
