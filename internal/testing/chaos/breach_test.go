@@ -33,8 +33,9 @@ type breach struct {
 	arrive   func(arrivals []broker.Arrival) []broker.Arrival
 	decide   func(started bool) bool
 	record   func(recoveries, strikes int) (int, int)
-	rare     bool // it takes tens of seeds to see it, so only the long form looks for it
-	silent   bool // a consumer whose lease has ended can't take its counted death back
+	document func(b *breached, d *broker.Document, present uint64) (drop bool) // it may change the version that is expected
+	rare     bool                                                              // it takes tens of seeds to see it, so only the long form looks for it
+	silent   bool                                                              // a consumer whose lease has ended can't take its counted death back
 }
 
 var breaches = []breach{
@@ -69,6 +70,12 @@ var breaches = []breach{
 			}
 			return tasks
 		},
+	}, {
+		name: "replaces a document whatever its version is", often: 1, want: []Verdict{Untimely, Crowded},
+		document: func(_ *breached, d *broker.Document, present uint64) bool { d.Version = present; return false },
+	}, {
+		name: "acknowledges the change of a document and drops it", often: 15, want: []Verdict{Untimely},
+		document: func(b *breached, _ *broker.Document, _ uint64) bool { return b.now() },
 	}, {
 		name: "hands a task out to two minions", often: 50, want: []Verdict{Unexplained},
 		dequeue: func(c *breachedConsumer, got []*broker.Delivery) []*broker.Delivery {
@@ -246,6 +253,19 @@ func (b *breached) RecordStart(ctx context.Context, d *broker.Delivery) (recover
 		recoveries, strikes = b.record(recoveries, strikes)
 	}
 	return recoveries, strikes, err
+}
+
+func (b *breached) WriteDocument(ctx context.Context, collection string, d broker.Document) (uint64, error) {
+	if b.document != nil {
+		old, _, err := b.ReadDocument(ctx, collection, d.Name)
+		if err != nil {
+			return 0, err
+		}
+		if b.document(b, &d, old.Version) {
+			return old.Version + 1, nil
+		}
+	}
+	return b.Broker.WriteDocument(ctx, collection, d)
 }
 
 func (b *breached) Consume(ctx context.Context, cfg broker.ConsumerConfig) (broker.Consumer, error) {

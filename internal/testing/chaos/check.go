@@ -46,6 +46,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	h.paused(r)
 	h.uniqueKeys(r)
 	h.late(r)
+	h.ticks(r)
 	if n := h.hits[ServerDied]; n > 0 {
 		r.Broken[BroughtDown] = n
 		r.Cases = append(r.Cases, fmt.Sprintf("%s: a server ended %d times without being killed", BroughtDown, n))

@@ -119,6 +119,18 @@ var histories = []struct {
 	{"sequence, in the wrong order", line + "13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
 	{"sequence, a retry behind the next one", line + "5 m0.1 start a 1\n 6 m0.1 return a 1 retry\n 13 m0.1 start a 2\n 14 m0.1 return a 2 ok\n 15 s got a succeeded a#2\n" +
 		"10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", "out of order"},
+	{"schedule", ticks(1000, 2000, 3000), ""},
+	{"schedule, a tick is missing", ticks(1000, 3000), "untimely"},
+	{"schedule, a tick may be lost by a failover", ticks(1000, 3000) + "1500 i hit server failover 2500\n", ""},
+	{"schedule, a tick is missing long before a failover", ticks(1000, 3000) + "40000 i hit server failover 41000\n", "untimely"},
+	{"schedule, a tick of no time", ticks(1000, 1500, 2000, 3000), "untimely"},
+	{"schedule, a tick after the end", ticks(1000, 2000, 3000, 4000), "untimely"},
+	{"schedule, a tick starts early", strings.Replace(ticks(1000, 2000, 3000), "2010 m0.1 start", "1980 m0.1 start", 1), "untimely"},
+	{"schedule, paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 3000), ""},
+	{"schedule, a tick while it is paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 2000, 3000), "untimely"},
+	{"schedule, paused for good", "1500 s stopped p\n" + ticks(1000, 2000, 3000), "untimely, untimely"},
+	{"schedule, paused after its ticks", "3500 s stopped p\n" + ticks(1000, 2000, 3000), ""},
+	{"schedule, not known to be stored", strings.Replace(ticks(1000, 3000), "100 s ticks", "100 s0 recorded", 1), ""},
 	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
 		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
 
@@ -520,3 +532,12 @@ const killedThere = `
 	4 s killed a stopping
 	20 i hit m0.1 kill
 `
+
+// ticks is a history of the schedule p, which is due each second up to the third one. The ticks with these nominal times run.
+func ticks(nominals ...int) string {
+	text := "100 s ticks p 1000 3000\n"
+	for _, n := range nominals {
+		text += fmt.Sprintf("%[1]d m0.1 start p%[2]d 1 - - 0 1/8/0 p@%[2]d\n %[3]d m0.1 return p%[2]d 1 ok\n 5000 s got p%[2]d succeeded p%[2]d#1\n", n+10, n, n+20)
+	}
+	return text
+}

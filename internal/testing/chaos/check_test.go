@@ -24,7 +24,7 @@ func script(t *testing.T, text string) []Event {
 		if err != nil {
 			t.Fatalf("%q: %v", line, err)
 		}
-		w = append(w, "", "", "", "", "")
+		w = append(w, "", "", "", "", "", "")
 		e := Event{At: int64(at) + 1, Proc: w[1], Kind: Kind(w[2]), Key: w[3]}
 		switch e.Kind {
 		case Send:
@@ -60,7 +60,9 @@ func script(t *testing.T, text string) []Event {
 			e.Holder = w[4]
 		case Accepted:
 			e.ID = w[4]
-		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots
+		case Ticks: // interval and end
+			e.Within, e.Until = millis(t, w[4]), millis(t, w[5])
+		case Start: // attempt, results from upstream, id if it differs from the key, retries, slots, schedule and nominal time
 			e.Retried = attempts[w[7]]
 			e.Attempt, e.ID = attempts[w[4]], e.Key
 			if w[5] != "" && w[5] != "-" {
@@ -73,6 +75,9 @@ func script(t *testing.T, text string) []Event {
 				if _, err := fmt.Sscanf(w[8], "%d/%d/%d", &e.Slots, &e.Of, &e.Most); err != nil {
 					t.Fatalf("%q: %v", line, err)
 				}
+			}
+			if name, nominal, ok := strings.Cut(w[9], "@"); ok {
+				e.Plan, e.Nominal = name, millis(t, nominal)
 			}
 		case Recorded:
 			e.Attempt, e.ID, e.Key = attempts[w[4]], e.Key, ""
@@ -118,6 +123,16 @@ const good = `
 	12 s0.1 got a succeeded a#1
 	13 injector got a succeeded a#1
 `
+
+// millis returns a number of milliseconds in nanoseconds.
+func millis(t *testing.T, text string) int64 {
+	t.Helper()
+	d, err := time.ParseDuration(text + "ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(d)
+}
 
 // without removes the lines about a key.
 func without(text, key string) string {

@@ -18,6 +18,10 @@ const (
 	Paused   Kind = "paused"   // the pause in Pause was requested, and the request returned no error
 	Resuming Kind = "resuming" // a request to resume it is about to be sent
 
+	Ticks    Kind = "ticks"    // the schedule Key is stored: it is due at each multiple of Within, up to Until
+	Stopped  Kind = "stopped"  // a pause of the schedule Key has returned
+	Continue Kind = "continue" // the schedule Key is about to be resumed
+
 	// Handlers write these.
 
 	Start   Kind = "start"   // an attempt starts; Up holds the results from upstream
@@ -81,6 +85,8 @@ type Event struct {
 	Slots   int      `json:"slots,omitempty"`   // of Start: how many slots the task takes; 0 if it waits for others, and lends them
 	Of      int      `json:"of,omitempty"`      // of Start: how many slots the minion has
 	Most    int      `json:"most,omitempty"`    // of Start: how many tasks of its name may run at once in a minion; 0 if there is no ceiling
+	Nominal int64    `json:"nominal,omitempty"` // of Start: the nominal time, in nanoseconds since 1970, if a schedule has sent the task
+	Plan    string   `json:"plan,omitempty"`    // of Start: that schedule
 	Outcome string   `json:"outcome,omitempty"`
 	Value   string   `json:"value,omitempty"` // names the attempt that returned it
 	Up      []string `json:"up,omitempty"`
@@ -89,7 +95,7 @@ type Event struct {
 	Prompt  bool     `json:"prompt,omitempty"` // of Send: the minions were idle
 	Over    bool     `json:"over,omitempty"`   // of Send: all faults were over
 	Within  int64    `json:"within,omitempty"` // of Send: nanoseconds until the deadline, 0 if there is none
-	Alone   string   `json:"alone,omitempty"`  // of Send: the limit of one that the task shares with others
+	Alone   string   `json:"alone,omitempty"`  // of Send, and of Start for a tick: the limit of one that the task shares with others
 	Line    string   `json:"line,omitempty"`   // of Send: the sequence that the task belongs to
 	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
 	Pause   string   `json:"pause,omitempty"`  // of Send: the pause that names the task, while it is in force

@@ -16,6 +16,7 @@ type history struct {
 	served  []Event               // when minions served all their queues, after all faults
 	long    []Event               // scripts that kept a server busy for too long
 	pauses  map[string][]span     // when each pause was in force for sure, in order
+	plans   map[string]*plan      // schedules, by name
 }
 
 // taskHistory is everything that is known of a task or flow.
@@ -64,7 +65,7 @@ type sight struct {
 
 // read sorts events by task.
 func read(events []Event, lease int64) *history {
-	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt), pauses: make(map[string][]span)}
+	h := &history{lease: lease, tasks: make(map[string]*taskHistory), hits: make(map[string]int), noted: make(map[string][]*attempt), pauses: make(map[string][]span), plans: make(map[string]*plan)}
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b Event) int { return cmp.Compare(a.At, b.At) })
 	for i := range events {
@@ -95,6 +96,13 @@ func read(events []Event, lease int64) *history {
 		if e.Kind == Recorded {
 			h.noted[e.ID] = append(h.noted[e.ID], &attempt{Event: *e})
 			continue
+		}
+		if e.Kind == Ticks || e.Kind == Stopped || e.Kind == Continue {
+			h.plan(e.Key).add(e)
+			continue
+		}
+		if e.Kind == Start && e.Plan != "" {
+			h.plan(e.Plan).ran(e)
 		}
 		h.of(e.Key).add(e)
 		if e.Flow != nil {
@@ -146,6 +154,9 @@ func (r *taskHistory) add(e *Event) {
 	case Promise:
 		r.promises = append(r.promises, *e)
 	case Start:
+		if e.Alone != "" {
+			r.alone = e.Alone
+		}
 		r.attempts = append(r.attempts, &attempt{Event: *e})
 	case Return:
 		for _, a := range r.attempts {

@@ -34,6 +34,34 @@ var known = []mutant{
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', HEAD - 21)\n      msgs[i] = msg\n    end\n", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
+		"a tick that a dead process has decided is forgotten", "schedule/run.go",
+		"if len(x.Intents) > 0 {\n\t\terr := r.finish", "if x.By != r.id && x.By != \"\" {\n\t\tnext.Intents = nil\n\t} else if len(x.Intents) > 0 {\n\t\terr := r.finish",
+		"schedules in the load, and the rule about ticks", []Verdict{Untimely}, how{simulated: true},
+	}, {
+		"a tick is decided before it is due", "schedule/advance.go",
+		"if due > now {", "if due > now+1500 {", "schedules in the load, and the rule about ticks",
+		[]Verdict{Untimely}, how{simulated: true},
+	}, {
+		"a paused schedule goes on", "schedule/advance.go",
+		"if s.Paused == nil {\n\t\tchanged = s.decideDue(now)", "if now > 0 {\n\t\tchanged = s.decideDue(now)", "schedules that are paused in the load, and the rule about ticks",
+		[]Verdict{Untimely}, how{simulated: true},
+	}, {
+		"runs of a schedule do not wait for each other", "schedule/advance.go",
+		"return s.def.Overlap == OverlapAllow || len(s.Open)+len(s.Intents)+len(s.Waiting) == 0", "return true", "schedules whose runs wait for each other in the load",
+		[]Verdict{Crowded}, how{simulated: true},
+	}, {
+		"ticks that wait are dropped", "schedule/advance.go",
+		"s.Waiting = append(s.Waiting, r)", "_ = r", "schedules whose runs wait for each other in the load",
+		[]Verdict{Untimely}, how{simulated: true},
+	}, {
+		"the end of a run is not looked up", "schedule/advance.go",
+		"if !known || !state.Final() && state != broker.StateUnknown {", "if !known {", "schedules whose runs wait for each other in the load",
+		[]Verdict{Crowded}, how{simulated: true},
+	}, {
+		"a document is replaced whatever its version is", "broker/redis/lua/document_write.lua",
+		"if version ~= expected and expected ~= '*' then", "if false then", "schedules in the load, and the rule about ticks",
+		[]Verdict{Untimely, Crowded}, how{},
+	}, {
 		"a heavy task takes one slot", "minion/heavy.go",
 		"a.slot.n = int32(min(n, total))", "a.slot.n = 1", "heavy tasks in the load, and the rule about what is used at once",
 		[]Verdict{Crowded}, how{},

@@ -33,10 +33,11 @@ const (
 	Outlived     Verdict = "outlived"      // refused because of a unique key whose task had ended or, if that frees it, started
 	AfterPause   Verdict = "after pause"   // started while it was paused
 	Late         Verdict = "late"          // started or expired too late
+	Untimely     Verdict = "untimely"      // a tick of a schedule is missing, or started when it was not due
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Outlived, AfterPause, Late,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Outlived, AfterPause, Late, Untimely,
 }
 
 // perVerdict is the number of cases of each verdict in a report.
@@ -55,6 +56,7 @@ type Report struct {
 	Damaged            int             // tasks whose records the test has damaged
 	Kills, InTime      int             // kills of tasks that returned, and those of them before the start
 	FlowKills          int             // kills of groups, squads and pipes that returned
+	Ticks              int             // ticks of schedules that have started
 	Expired            int             // tasks that ended by their deadlines
 	Duplicates         int             // sends that were refused, or joined another task, because that one had the unique key
 	Replaced           int             // tasks that others with their unique key have replaced
@@ -121,6 +123,9 @@ func (r *Report) String() string {
 	}
 	if r.Duplicates > 0 {
 		fmt.Fprintf(&b, "\nfor their unique keys, %d sends were refused or joined other tasks, and %d tasks were replaced", r.Duplicates, r.Replaced)
+	}
+	if r.Ticks > 0 {
+		fmt.Fprintf(&b, "\n%d of the tasks were ticks of %d schedules", r.Ticks, len(r.h.plans))
 	}
 	if r.Damaged > 0 {
 		fmt.Fprintf(&b, "\n%d more tasks were damaged in the store", r.Damaged)

@@ -98,6 +98,7 @@ func minionRole(ctx context.Context, text json.RawMessage) error {
 	if err := (worker{c.Name, c.Slots, l, func() { os.Exit(poisonStatus) }}).register(m); err != nil {
 		return err
 	}
+	go func() { _ = scheduler(c.Name, b).Run(ctx) }()
 	fmt.Println("ready")
 	if err := m.Run(ctx, c.Slots); err != nil && !errors.Is(err, minion.ErrAbandoned) && ctx.Err() == nil {
 		return err

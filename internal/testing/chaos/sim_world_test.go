@@ -3,10 +3,13 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +24,8 @@ import (
 const (
 	simMinions    = 3
 	simSubmitters = 2
+	simTickers    = 2               // processes that run schedules
+	simTicks      = 8 * time.Second // for how long schedules have ticks
 	simSenders    = 3
 	simRounds     = 4 // rounds of load of each sender
 	simSlots      = 8
@@ -80,7 +85,21 @@ func newWorld(seed uint64, store broker.Broker) *world {
 		w.long = simOutages
 		w.plan = Outages(outage(seed%8 == 5), simOutages, lease, simMinions)
 	}
+	// Random numbers of their own, so the faults of the other processes are those of earlier builds.
+	w.plan = append(w.plan, tickerPlan(rand.New(rand.NewPCG(seed, 8)))...)
+	slices.SortStableFunc(w.plan, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return w
+}
+
+// tickerPlan draws the faults of the processes that run schedules.
+func tickerPlan(rnd *rand.Rand) (plan []Fault) {
+	kinds := []string{KillProcess, KillProcess, EndProcess, Freeze}
+	for at := upTo(rnd, 3*time.Second); at < simTicks; at += upTo(rnd, 3*time.Second) {
+		plan = append(plan, Fault{
+			At: at, Name: kinds[rnd.IntN(len(kinds))], Target: fmt.Sprint("t", rnd.IntN(simTickers)), For: 50*time.Millisecond + upTo(rnd, lease),
+		})
+	}
+	return plan
 }
 
 // simPlan draws the faults of processes.
@@ -111,6 +130,9 @@ func (w *world) run() *Report {
 	}
 	for i := range simSubmitters {
 		w.open(fmt.Sprint("s", i))
+	}
+	for i := range simTickers {
+		w.open(fmt.Sprint("t", i))
 	}
 	var all sync.WaitGroup
 	for _, f := range w.plan {
@@ -174,8 +196,11 @@ func (p *simHost) start() {
 	var ctx context.Context
 	ctx, proc.stop = context.WithCancel(context.Background())
 	run := w.minion
-	if p.name[0] == 's' {
+	switch p.name[0] {
+	case 's':
 		run = w.submitter
+	case 't':
+		run = func(ctx context.Context, proc *simProc) { _ = scheduler(proc.name, proc.b).Run(ctx) }
 	}
 	p.proc = proc
 	go func() {
@@ -262,6 +287,11 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 			s.keyed(ctx, rand.New(rand.NewPCG(w.seed, 9+i)), func() bool { rounds++; return rounds > 2*simRounds })
 		})
 	}
+	if strings.HasSuffix(proc.name, ".1") {
+		all.Go(func() {
+			s.ticks(ctx, rand.New(rand.NewPCG(w.seed, 11)), scheduler(proc.name, proc.b), s.ledger.Now()+int64(simTicks))
+		})
+	}
 	for i := range simSenders {
 		all.Go(func() {
 			seed := w.seed
@@ -284,7 +314,7 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 func (w *world) inject(f Fault) {
 	hit := Event{Kind: Hit, Fault: f.Name, Target: f.Target}
 	if f.Name == TimeJump {
-		for i := range simMinions + simSubmitters {
+		for i := range simMinions + simSubmitters + simTickers {
 			p := w.hosts[hostName(i)]
 			p.struck <- struct{}{}
 			defer func() { <-p.struck }()
@@ -311,11 +341,14 @@ func hostName(i int) string {
 	if i < simMinions {
 		return fmt.Sprint("m", i)
 	}
-	return fmt.Sprint("s", i-simMinions)
+	if i -= simMinions; i < simSubmitters {
+		return fmt.Sprint("s", i)
+	}
+	return fmt.Sprint("t", i-simSubmitters)
 }
 
 func (w *world) hang(hangs bool) {
-	for i := range simMinions + simSubmitters {
+	for i := range simMinions + simSubmitters + simTickers {
 		w.hosts[hostName(i)].proc.b.Hang(hangs)
 	}
 }

@@ -70,6 +70,11 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 			s.keyed(patient, rand.New(rand.NewPCG(s.Seed, uint64(2000+i))), func() bool { return !time.Now().Before(s.Until) })
 		})
 	}
+	sched := scheduler(s.Name, b)
+	go func() { _ = sched.Run(ctx) }()
+	all.Go(func() {
+		s.ticks(patient, rand.New(rand.NewPCG(s.Seed, 1002)), sched, s.Until.Add(-s.Skew).UnixNano())
+	})
 	for i := range s.Senders {
 		all.Go(func() {
 			rnd := rand.New(rand.NewPCG(s.Seed, uint64(i)))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/minion"
+	"github.com/go-arbiter/arbiter/schedule"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -101,6 +102,10 @@ func (w worker) register(m *minion.Minion) error {
 // run is the body of every handler.
 func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, error) {
 	info, _ := task.FromContext(ctx)
+	tick, ticks := schedule.FromContext(ctx)
+	if ticks { // all ticks of a schedule have the same arguments
+		a.Key = fmt.Sprintf("%s@%d", a.Key, tick.Nominal.UnixMilli())
+	}
 	e := Event{Kind: Start, Key: a.Key, ID: info.ID.String(), Attempt: int(info.Attempt), Retried: info.Retried, Up: up, Of: w.slots}
 	if a.Children == 0 {
 		e.Slots = min(max(a.Slots, 1), w.slots)
@@ -108,8 +113,14 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 			e.Most = narrowMost
 		}
 	}
+	if ticks {
+		e.Plan, e.Nominal = tick.Schedule, tick.Nominal.UnixNano()
+		if strings.HasSuffix(tick.Schedule, lined) {
+			e.Alone = "schedule " + tick.Schedule
+		}
+	}
 	w.ledger.Note(e)
-	e.Kind, e.Up, e.Retried, e.Slots, e.Of, e.Most = Return, nil, 0, 0, 0, 0
+	e.Kind, e.Up, e.Retried, e.Slots, e.Of, e.Most, e.Plan, e.Nominal, e.Alone = Return, nil, 0, 0, 0, 0, "", 0, ""
 	e.Value = fmt.Sprintf("%s#%d#%s", a.Key, info.Attempt, w.name)
 	var err error
 	switch err = w.act(ctx, info, a); {
