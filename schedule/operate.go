@@ -102,7 +102,9 @@ func (s *Scheduler) pack(d *Definition) (plain, sealed []byte, sealer string, er
 	return plain, plain, "", nil
 }
 
-// Delete removes a schedule. Its runs go on, and its history is lost. It is no error if there is none.
+// Delete removes a schedule. Its runs go on, and its history is lost. It is no error if there is none. When Delete has returned, no
+// tick starts a task any more. If the scheduler lacks the key of a sealed definition, a process that submits a tick at that moment may
+// still do so.
 func (s *Scheduler) Delete(ctx context.Context, name string) error {
 	return s.remove(ctx, name, nil)
 }
@@ -134,6 +136,9 @@ func (s *Scheduler) remove(ctx context.Context, name string, only func(x *stored
 // that were due before have been submitted, or wait for the end of a run as long as the schedule is paused. Tasks that were
 // submitted go on. [Scheduler.Trigger] works, and the ticks that are due meanwhile are left out. The note of a schedule that is
 // paused already is replaced. A note may have 1,000 bytes; a longer one is cut.
+//
+// A scheduler without the key of a sealed definition pauses it, too, but it can't submit a tick that was decided before. A process
+// with the key does so after Pause has returned. When the Open of [Scheduler.Get] is 0 no such tick is left, and its runs have ended.
 func (s *Scheduler) Pause(ctx context.Context, name, note string) error {
 	note = cut.To(note, 1000)
 	_, err := s.change(ctx, name, func(x *stored, now int64) (bool, error) {
