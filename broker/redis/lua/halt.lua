@@ -10,7 +10,7 @@
 
 local halt, held, ready, outbox, watch = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 redis.call('HDEL', halt, '') -- for a server out of memory: see dequeue.lua
-local known = redis.call('EXISTS', halt) == 1
+local known = redis.call('EXISTS', halt) == 1 -- held has its token
 local t = big(now(), 6)
 local flows, notes = {}, {}
 for i = 3, #ARGV do
@@ -26,10 +26,10 @@ if redis.call('EXISTS', held) == 0 then
   if redis.call('EXISTS', ready) == 1 then
     redis.call('RENAME', ready, held)
   end
-  known = redis.call('LINDEX', held, 0) == '!'
+  known = false
 end
 if not known then
-  redis.call('RPUSH', held, '!') -- see push.lua
+  keepHeld(held)
 end
 if redis.call('LLEN', held) > 1 then
   nudge(ready, watch, ARGV[1]) -- some messages may be of other flows or of none

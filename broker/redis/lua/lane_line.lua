@@ -135,9 +135,7 @@ function lineUp(L, ready, held, watch, wake, msgs)
     if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
       redis.call('RENAME', ready, held)
     end
-    if redis.call('LINDEX', held, -1) ~= '!' then
-      redis.call('RPUSH', held, '!')
-    end
+    keepHeld(held)
   end
   if begins or mayStart(L) then
     nudge(ready, watch, wake)

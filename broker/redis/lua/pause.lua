@@ -18,8 +18,8 @@ if ARGV[3] == '1' then
   if redis.call('EXISTS', held) == 0 and redis.call('EXISTS', ready) == 1 then
     redis.call('RENAME', ready, held)
   end
-  if not careful and redis.call('LINDEX', held, 0) ~= '!' then
-    redis.call('RPUSH', held, '!')
+  if not careful then
+    keepHeld(held)
   end
   return new
 end

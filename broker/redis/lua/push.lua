@@ -37,6 +37,14 @@ local function push(ready, held, watch, wake, msgs, front, first)
   end
 end
 
+-- keepHeld gives held its token, unless it has one. A list is not searched further than 10,000 messages: if the token
+-- stands behind these, held gets a second one, and the dequeue script drops one of them when it comes to it.
+local function keepHeld(held)
+  if not redis.call('LPOS', held, '!', 'MAXLEN', 10000) then
+    redis.call('RPUSH', held, '!')
+  end
+end
+
 -- nudge makes one idle minion run the dequeue script, though there may be no new message: with
 -- a token in ready, and on the wake channel.
 local function nudge(ready, watch, wake)
