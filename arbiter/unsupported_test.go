@@ -49,6 +49,8 @@ func TestUnsupported(t *testing.T) {
 			"Arbiter.SetWeight":      {"Lanes", func() error { return arb.SetWeight(ctx, "q", "k", 2) }},
 			"Arbiter.Weights":        {"Lanes", func() error { _, err := arb.Weights(ctx, "q"); return err }},
 			"Arbiter.ResumeSequence": {"Lanes", func() error { return arb.ResumeSequence(ctx, "q", "s") }},
+			"Arbiter.SetMaxWaiting":  {"Bounder", func() error { return arb.SetMaxWaiting(ctx, "q", 1) }},
+			"Arbiter.MaxWaiting":     {"Bounder", func() error { _, _, err := arb.MaxWaiting(ctx, "q"); return err }},
 			"Arbiter.PauseQueue":     {"Pauser", func() error { return arb.PauseQueue(ctx, "q") }},
 			"Arbiter.ResumeQueue":    {"Pauser", func() error { return arb.ResumeQueue(ctx, "q") }},
 			"Arbiter.PauseTask":      {"Pauser", func() error { return arb.PauseTask(ctx, "q", "t") }},

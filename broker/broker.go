@@ -24,6 +24,7 @@ type Broker interface {
 	//
 	//   - ErrInvalid, ErrTooLarge or ErrUnsupported if the task can't be stored as it is;
 	//   - a *DuplicateError if another task has the id or the unique key;
+	//   - a *FullError if the task has Bounded set and its queue is full;
 	//   - ErrUnavailable or ErrDamaged, with ErrIndeterminate if the task may be stored all
 	//     the same;
 	//   - ErrMalformed or ErrVersion if the store has a record of that id that can't be
@@ -358,6 +359,7 @@ type QueueInfo struct {
 	// instead; see [Parker].
 	Unreadable int
 	Paused     bool // the whole queue is paused; see [Pauser]
+	Bound      int  // how many tasks may wait, 0 if that is not bounded; see [Bounder]
 }
 
 // DeadLetter is a task that failed for good and is kept, with its outcome. If its record is

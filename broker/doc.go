@@ -125,13 +125,14 @@
 //     lets operators free it.
 //   - [Lanes] gives tasks priorities, limits, turns of keys, and sequences.
 //   - [Pauser] stops the hand-out of a queue, or of some of its tasks, for a while.
+//   - [Bounder] refuses new tasks while too many wait.
 //   - [Documents] keeps small records that processes change together.
 //   - [Inspector] answers the questions of operators.
 //   - [Starter] tells which tasks may have killed a minion.
 //   - [Halter] keeps the members of a large flow from starting while the flow is killed.
 //   - [Follower] saves look-ups, where pushes can't be lost.
 //
-// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf], [LanesOf], [PauserOf], [DocumentsOf] and [InspectorOf] return the
+// [FlowsOf], [SquadsOf], [ParkerOf], [UniquesOf], [LanesOf], [PauserOf], [BounderOf], [DocumentsOf] and [InspectorOf] return the
 // capability of a broker, or an [*UnsupportedError], which wraps [ErrUnsupported]. It is the only error
 // about a missing capability. Starter, Halter and Follower are improvements: Arbiter works without
 // them.

@@ -31,6 +31,7 @@ type Task struct {
 	Flow     TaskFlow  // its place in a group, pipe or squad; zero for a task of its own
 	Lane     *Lane     // its priority, key, sequence and limits, see [Lanes]; nil is an ordinary task
 	Slots    uint32    // how many slots of its minion it takes while it runs, up to MaxSlots; 0 leaves it to the minion
+	Bounded  bool      // whether Enqueue refuses it if its queue is full, see [Bounder]; it is not stored, so it is false in a delivery
 	Schema   uint64    // hash of the argument and result types; 0 if unknown
 	Enqueued time.Time // by the submitter's clock, in ms, for display only
 }

@@ -310,6 +310,21 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		if !errors.Is(err, task.ErrDuplicate) || !errors.As(err, &dup) {
 			return trace{}, err
 		}
+		// The queue "small" has room for one task.
+		small := plain.With(task.Queue("small"), task.Delay(time.Hour))
+		if _, err := small.Apply(ctx, submitter(ctx), args{3}); err != nil {
+			return trace{}, err
+		}
+		_, err = small.Apply(ctx, submitter(ctx), args{4})
+		var full *task.FullError
+		if !errors.Is(err, task.ErrFull) || !errors.As(err, &full) || *full != (task.FullError{Queue: "small", Most: 1, Waiting: 1}) {
+			return trace{}, fmt.Errorf("a call to a full queue: %w", err)
+		}
+		soon, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if _, err = small.With(task.WaitForRoom()).Apply(soon, submitter(ctx), args{5}); !errors.Is(err, context.DeadlineExceeded) {
+			return trace{}, fmt.Errorf("a call that waits for room: %w", err)
+		}
 		scope, key := dup.Unique()
 		return trace{N: map[bool]int{true: 1}[scope == plain.Name() && key == d.Text]}, nil
 	},

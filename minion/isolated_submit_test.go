@@ -26,6 +26,9 @@ func TestIsolatedSubmit(t *testing.T) {
 	if tr, err := y.do(deed{What: "pipe", N: 1}); err != nil || tr.Text != "[2 3]" {
 		t.Errorf("result: %+v, %v", tr, err)
 	}
+	if err := y.arb.SetMaxWaiting(t.Context(), "small", 1); err != nil {
+		t.Fatal(err)
+	}
 	if tr, err := y.do(deed{What: "refused", Text: "key"}); err != nil || tr.N != 1 {
 		t.Errorf("result: %+v, %v", tr, err)
 	}

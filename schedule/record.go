@@ -151,7 +151,7 @@ func (x *definition) load(name string) (*Definition, *broker.Task, error) {
 		return nil, nil, err
 	}
 	d := &Definition{
-		Name: name, Call: request.Prepared(t, false), Start: moment(x.Start), End: moment(x.End), Runs: x.Runs, Jitter: ms(x.Jitter),
+		Name: name, Call: request.Prepared(t, false, false), Start: moment(x.Start), End: moment(x.End), Runs: x.Runs, Jitter: ms(x.Jitter),
 		Overlap: x.Overlap, Missed: x.Missed, Window: ms(x.Window), PauseOnFailure: x.Pause,
 		When: When{expr: x.Cron, zone: x.Zone, every: ms(x.Every), anchor: moment(x.Anchor)},
 	}

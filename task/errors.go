@@ -37,6 +37,9 @@ var (
 	// ErrPaused is wrapped by the error of a squad that did not start because the queue of a member
 	// is paused, or the tasks of its name are.
 	ErrPaused = broker.ErrPaused
+	// ErrFull is wrapped by the error of a call whose queue has no room; see FullError and
+	// [WaitForRoom].
+	ErrFull = broker.ErrFull
 	// ErrClosed says that the arbiter, the minion or the broker was closed.
 	ErrClosed = broker.ErrClosed
 	// ErrUnavailable is wrapped by the errors of a broker that can't be reached or refuses to
@@ -60,6 +63,10 @@ var ErrNotEnoughWorkers = errors.New("not enough free workers")
 // DuplicateError is the error of a call whose unique key is taken. Its field Holder is the id
 // of the task that has the key, and ID is the task that was refused. It wraps [ErrDuplicate].
 type DuplicateError = broker.DuplicateError
+
+// FullError is the error of a call whose queue has no room: it has a bound, set by
+// Arbiter.SetMaxWaiting, and as many tasks wait. It has both numbers, and wraps [ErrFull].
+type FullError = broker.FullError
 
 // UnsupportedError names the capability that a broker lacks. It wraps [ErrUnsupported].
 type UnsupportedError = broker.UnsupportedError

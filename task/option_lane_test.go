@@ -134,7 +134,7 @@ func TestLaneFromArgs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := laneOf(t, request.Prepared(record, false)); !reflect.DeepEqual(got, record.Lane) {
+	if got := laneOf(t, request.Prepared(record, false, false)); !reflect.DeepEqual(got, record.Lane) {
 		t.Errorf("lane %+v, want %+v", got, record.Lane)
 	}
 }

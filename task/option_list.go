@@ -49,6 +49,16 @@ func ETA(t time.Time) Option {
 	return newOption("ETA", onCall, func(s *request.Settings) { s.ETA = t })
 }
 
+// WaitForRoom lets a call wait if its queue is full: it is sent again until there is room, or until the context of the
+// submission ends. It tries at least once a second. Calls of one arbiter or minion that wait for the same queue are sent
+// in their order. By default such a call is refused with a
+// [*FullError]. In a group, pipe or squad, all tasks wait if one of them has this option.
+//
+// A handler should not wait for room in a queue that its own minion serves: if all slots do that, nothing makes room.
+func WaitForRoom() Option {
+	return newOption("WaitForRoom", onCall, func(s *request.Settings) { s.WaitForRoom = true })
+}
+
 // Within sets the deadline of a call to d after it is stored, by the broker's clock; d is 1 ms or
 // more. After the deadline no attempt starts, the context of a running attempt ends, and the task
 // is expired. The default, 0, is no deadline. If both Within and [Deadline] are given, the

@@ -38,14 +38,14 @@ var targets = map[string]func(...task.Option) seen{
 		if err != nil {
 			return seen{err: err}
 		}
-		inherit := call.Request().Settings().Inherit
-		crossed := request.Prepared(record, inherit) // as a minion gets the call from a handler in a child process
+		inherit, waits := call.Request().Settings().Inherit, call.Request().WaitsForRoom()
+		crossed := request.Prepared(record, inherit, waits) // as a minion gets the call from a handler in a child process
 		again, err := crossed.Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
-		if err != nil || !reflect.DeepEqual(again, record) || crossed.Settings().Inherit != inherit {
+		if err != nil || !reflect.DeepEqual(again, record) || crossed.Settings().Inherit != inherit || crossed.WaitsForRoom() != waits {
 			return seen{err: fmt.Errorf("request.Prepared loses a part of the call: %+v, want %+v, error %w", again, record, err)}
 		}
 		record.ID = task.ID{}
-		return seen{text: fmt.Sprintf("%+v, inherits %v", *record, inherit)}
+		return seen{text: fmt.Sprintf("%+v, inherits %v, waits for room %v", *record, inherit, waits)}
 	},
 	onHandler: func(opts ...task.Option) seen {
 		var r registrations
@@ -89,6 +89,7 @@ var optionCases = []struct {
 	{"Slots", task.Slots(1), nil, []string{onCall, onHandler}}, // overrides the number of the registered handler
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
+	{"WaitForRoom", task.WaitForRoom(), nil, []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
 	{"Deadline", task.Deadline(time.UnixMilli(2_000_000)), task.Deadline(time.Time{}), []string{onCall}},
 	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},

@@ -127,6 +127,7 @@ func groups() []group {
 		{"Lane", laneTests()},
 		{"Document", documentTests()},
 		{"Pause", pauseTests()},
+		{"Bound", boundTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -157,12 +158,13 @@ const (
 	needLanes
 	needDocuments
 	needPauser
+	needBounder
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser", "Bounder",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -220,6 +222,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Pauser); ok {
 			can |= needPauser
+		}
+		if _, ok := h.Broker.(broker.Bounder); ok {
+			can |= needBounder
 		}
 	})
 	return can

@@ -52,7 +52,7 @@ func (b *Broker) enqueue(tasks []*broker.Task, now instant, fx *conflictEffects,
 			continue
 		}
 		lock.take(r.queue)
-		if err := r.queue.admit(r, now, fx); err != nil {
+		if err := r.queue.admit(r, tasks[i].Bounded, now, fx); err != nil {
 			fail(i, err)
 		}
 	}
@@ -73,6 +73,7 @@ func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*r
 	}
 	s := slabs.stored.Next()
 	s.data = *t
+	s.data.Bounded = false
 	s.data.Payload, s.data.Meta, s.data.Queue, s.data.Lane = slabs.bytes.Copy(t.Payload), copyMeta(t.Meta), q.name, copyLane(t.Lane)
 	s.record = record{id: t.ID, queue: q, digest: t.Digest(), attempt: 1, task: &s.data, deadline: moment{at: never}}
 	s.lane = newLaned(&s.record)
@@ -87,8 +88,8 @@ func (b *Broker) newRecord(t *broker.Task, now instant, slabs *enqueueSlabs) (*r
 }
 
 // admit stores a new record, unless it was stored before, or unless its id or unique key
-// belongs to another task.
-func (q *queue) admit(r *record, now instant, fx *conflictEffects) error {
+// belongs to another task, or unless bounded is set and there is no room for it.
+func (q *queue) admit(r *record, bounded bool, now instant, fx *conflictEffects) error {
 	t := r.task
 	keyed := t.Unique.Key != ""
 	var k *uniqueKey
@@ -97,11 +98,17 @@ func (q *queue) admit(r *record, now instant, fx *conflictEffects) error {
 		k = q.keyOf(t.Unique.Key, now)
 		how = k.conflictOf(r, now)
 	}
-	switch known, err := q.b.index.store(r, how == isRefused || how == isOver, now); {
+	var full error
+	if bounded && how != replaces && (how != waitsFor || k.next == nil) { // otherwise it takes the place of another one that waits
+		full = q.full()
+	}
+	switch known, err := q.b.index.store(r, how == isRefused || how == isOver || full != nil, now); {
 	case known || how == isOver:
 		return err
 	case how == isRefused:
 		return k.duplicate(r)
+	case full != nil:
+		return full
 	}
 	q.live++
 	if keyed {

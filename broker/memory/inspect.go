@@ -32,7 +32,7 @@ func (b *Broker) Queues(ctx context.Context) ([]broker.QueueInfo, error) {
 		}
 		out = append(out, broker.QueueInfo{
 			Name: q.name, Pending: pending, Running: q.running, Scheduled: q.scheduled.Len() - q.parked.n,
-			Parked: q.parked.n, Dead: q.dead.Len(), Paused: q.paused(),
+			Parked: q.parked.n, Dead: q.dead.Len(), Paused: q.paused(), Bound: q.bound,
 		})
 		q.unlock()
 		return true

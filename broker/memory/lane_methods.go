@@ -143,30 +143,10 @@ func (b *Broker) ResumeSequence(ctx context.Context, queue, name string) error {
 // changeLanes begins a method for the lanes of a queue. It calls fn with the queue locked,
 // unless bad is set, which is what is wrong with the arguments. A queue without lanes gets
 // them if create is set. Otherwise it has nothing that fn could read or change.
-func (b *Broker) changeLanes(ctx context.Context, queue string, create bool, bad error, fn func(*lanes)) error {
-	now, err := b.enter(ctx)
-	if err != nil {
-		return err
-	}
-	if err := broker.CheckName("queue", queue); err != nil {
-		return err
-	}
-	if bad != nil {
-		return bad
-	}
-	b.naming.RLock()
-	defer b.naming.RUnlock()
-	q := b.known(queue)
-	if q == nil {
-		if !create {
-			return nil
+func (b *Broker) changeLanes(ctx context.Context, name string, create bool, bad error, fn func(*lanes)) error {
+	return b.withQueue(ctx, name, create, bad, func(q *queue, _ instant) {
+		if q.lanes != nil || create {
+			fn(q.withLanes())
 		}
-		q = b.queue(queue)
-	}
-	q.lock(now)
-	defer q.unlock()
-	if q.lanes != nil || create {
-		fn(q.withLanes())
-	}
-	return nil
+	})
 }

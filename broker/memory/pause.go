@@ -70,7 +70,7 @@ func (q *queue) tidyPauses() {
 
 // Pause stops the hand-out of tasks; see [broker.Pauser].
 func (b *Broker) Pause(ctx context.Context, name string, p broker.Pause) error {
-	return b.changePauses(ctx, name, true, p.Check(), func(q *queue, now instant) {
+	return b.withQueue(ctx, name, true, p.Check(), func(q *queue, now instant) {
 		if q.pauses == nil {
 			q.pauses = &pauses{since: map[broker.Pause]instant{}}
 		}
@@ -83,7 +83,7 @@ func (b *Broker) Pause(ctx context.Context, name string, p broker.Pause) error {
 
 // Resume ends a pause; see [broker.Pauser].
 func (b *Broker) Resume(ctx context.Context, name string, p broker.Pause) error {
-	return b.changePauses(ctx, name, false, p.Check(), func(q *queue, _ instant) {
+	return b.withQueue(ctx, name, false, p.Check(), func(q *queue, _ instant) {
 		if q.pauses == nil || !q.pauses.has(p) {
 			return
 		}
@@ -117,7 +117,7 @@ func (q *queue) bringBack() {
 
 // Pauses returns the pauses of a queue; see [broker.Pauser].
 func (b *Broker) Pauses(ctx context.Context, name string) (out []broker.PauseInfo, err error) {
-	err = b.changePauses(ctx, name, false, nil, func(q *queue, _ instant) {
+	err = b.withQueue(ctx, name, false, nil, func(q *queue, _ instant) {
 		if q.pauses == nil {
 			return
 		}
@@ -127,33 +127,4 @@ func (b *Broker) Pauses(ctx context.Context, name string) (out []broker.PauseInf
 	})
 	slices.SortFunc(out, func(i, j broker.PauseInfo) int { return i.Compare(j.Pause) })
 	return out, err
-}
-
-// changePauses calls fn with the queue locked, unless bad is set, which is what is wrong with
-// the arguments. A queue that is not known is made if create is set; otherwise it has nothing
-// that fn could read or change.
-func (b *Broker) changePauses(ctx context.Context, name string, create bool, bad error, fn func(*queue, instant)) error {
-	now, err := b.enter(ctx)
-	if err != nil {
-		return err
-	}
-	if err := broker.CheckName("queue", name); err != nil {
-		return err
-	}
-	if bad != nil {
-		return bad
-	}
-	b.naming.RLock()
-	defer b.naming.RUnlock()
-	q := b.known(name)
-	if q == nil {
-		if !create {
-			return nil
-		}
-		q = b.queue(name)
-	}
-	q.lock(now)
-	defer q.unlock()
-	fn(q, now)
-	return nil
 }

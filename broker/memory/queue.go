@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -22,6 +23,7 @@ type queue struct {
 	pending   recordList    // pending tasks without a lane
 	lanes     *lanes        // pending tasks with a lane, and what belongs to lanes; nil if there is nothing of that
 	pauses    *pauses       // nil if nothing is paused
+	bound     int           // how many tasks may wait; 0 if that is not bounded
 	scheduled timeline      // scheduled, retrying, parked, and blocked for a time only, by due time
 	running   int           // number of tasks in holdings
 	dead      recordList    // dead letters, oldest first
@@ -74,6 +76,35 @@ func (b *Broker) queue(name string) *queue {
 	q.alarm.init(&b.clock, q.update)
 	known, _ := b.queues.LoadOrStore(name, q)
 	return known.(*queue)
+}
+
+// withQueue does the work of a method about one queue: it calls fn with the queue locked, unless bad is set, which is what is wrong with
+// the arguments. A queue that is not known is made if create is set; otherwise it has nothing
+// that fn could read or change.
+func (b *Broker) withQueue(ctx context.Context, name string, create bool, bad error, fn func(*queue, instant)) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if err := broker.CheckName("queue", name); err != nil {
+		return err
+	}
+	if bad != nil {
+		return bad
+	}
+	b.naming.RLock()
+	defer b.naming.RUnlock()
+	q := b.known(name)
+	if q == nil {
+		if !create {
+			return nil
+		}
+		q = b.queue(name)
+	}
+	q.lock(now)
+	defer q.unlock()
+	fn(q, now)
+	return nil
 }
 
 // lock locks the queue and moves the tasks that have become due.

@@ -7,7 +7,7 @@ import (
 
 // unusedFor is how long a queue is unused before it is forgotten. A queue is unused if it
 // has no task, no dead letter, no arrival, no unique key, no definition of a limit or
-// weight and no pause, and no consumer serves it.
+// weight, no pause and no bound, and no consumer serves it.
 const unusedFor = 2 * time.Hour
 
 // unusedQueues lists the queues that have become unused.
@@ -18,7 +18,7 @@ type unusedQueues struct {
 
 // used reports whether the queue is in use.
 func (q *queue) used() bool {
-	return q.live > 0 || q.consumers > 0 || q.arrivals.Len() > 0 || len(q.halts) > 0 || q.unique.Len() > 0 || q.lanes != nil || q.pauses != nil
+	return q.live > 0 || q.consumers > 0 || q.arrivals.Len() > 0 || len(q.halts) > 0 || q.unique.Len() > 0 || q.lanes != nil || q.pauses != nil || q.bound > 0
 }
 
 // noteUse records that the queue has become used or unused.

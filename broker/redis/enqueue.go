@@ -72,7 +72,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 			continue
 		}
 		// Continue the last part for the destination of this task.
-		to := destination{k, ordinary(t)}
+		to := destination{k, ordinary(t), t.Bounded}
 		if p != nil && p.destination != to {
 			if open == nil {
 				open = make(map[destination]*part)
@@ -83,7 +83,7 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 		// Begin a new part if there is none, it is full, or a block would be cut in two.
 		size := t.Size()
 		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch || p.cut(t, len(tasks)-i) {
-			p = &part{destination: to, cfg: &b.cfg, simple: true, in: newScratch()}
+			p = &part{destination: to, cfg: &b.cfg, simple: !k.bounded.is(), in: newScratch()}
 			defer p.free()
 			parts = append(parts, p)
 		}
@@ -116,6 +116,7 @@ func (f *failures) set(i int, err error) {
 type destination struct {
 	keys     *keys
 	ordinary bool
+	bounded  bool // the tasks are refused if the queue is full
 }
 
 // ordinary reports whether a task is ready at once and needs no key but the ready list and the
@@ -137,7 +138,7 @@ type part struct {
 	large     []int         // indices in plain of those with a large record
 	fields    []field       // fields of the state hash for the plain messages
 	last      []int         // index in the batch of each other message
-	other     []any         // arguments of the other messages, five for each; of tasks with a unique key eleven
+	other     []any         // arguments of the other messages, five for each; of tasks with a unique key twelve
 	others    []largeRecord // large records of the other messages
 	notes     []note        // metadata of all messages
 	limit     time.Duration // time until the first deadline; 0 if no task has one
@@ -180,11 +181,7 @@ func (p *part) add(position int, t *broker.Task, left int) {
 	if !t.Flow.ID.IsZero() {
 		ref = wire.AppendFlowRef(nil, t)
 	}
-	blocked := 0
-	if t.Flow.Blocked {
-		blocked = 1
-	}
-	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), ref, blocked)
+	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), ref, flag(t.Flow.Blocked))
 	p.last = append(p.last, position)
 	p.expires(t)
 	p.note(t, record, false, large)
@@ -215,7 +212,7 @@ func (p *part) call() *call {
 	if p.simple {
 		args = p.appendFields(args)
 	} else {
-		args = append(args, len(p.plain))
+		args = append(args, len(p.plain), flag(p.bounded))
 	}
 	// Large records are stored by commands in front of the script, and the script gets stubs.
 	from, large := 0, p.large
@@ -240,7 +237,7 @@ func (p *part) call() *call {
 	} else {
 		c.script = scriptEnqueue
 		c.keys = []string{k.ready, k.checked, k.state, k.due, k.scheduled, k.meta, k.watch, k.flows, k.deadlines}
-		c.keys = append(c.keys, k.lanes...)
+		c.keys = append(append(c.keys, k.lanes...), k.canceled, k.halt, k.paused, k.back)
 		c.args = append(args, p.other...)
 	}
 	for _, s := range before {
@@ -271,7 +268,10 @@ func (b *Broker) sendParts(ctx context.Context, parts []*part, tasks []*broker.T
 			switch {
 			case err != nil:
 			case p.simple:
-				if toInt(reply) == 0 { // not stored: the other script finds out why
+				if n := toInt(reply); n != 1 { // not stored: the other script finds out why
+					if n == 2 {
+						p.keys.bounded.note()
+					}
 					p.simple = false
 					again = append(again, p)
 				}
@@ -362,7 +362,7 @@ func (p *part) all() []int { return append(slices.Clip(p.positions), p.last...) 
 
 // answer sets the errors of the part's tasks. If err is not nil all get it. Else refused has
 // the tasks that the script refused: for each, its number in the part from 1, and its own id, or
-// the state of the task that has its id, if that can't be read.
+// the state of the task that has its id, if that can't be read, or the mark of a full queue.
 func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err error) {
 	positions := p.all()
 	if err != nil {
@@ -374,12 +374,24 @@ func (p *part) answer(tasks []*broker.Task, failed *failures, refused []any, err
 	for j := 0; j+1 < len(refused); j += 2 {
 		position := positions[toInt(refused[j])-1]
 		id := tasks[position].ID
+		if full := readFull(p.keys.queue, toString(refused[j+1])); full != nil {
+			failed.set(position, full)
+			continue
+		}
 		if known := toString(refused[j+1]); len(known) != len(broker.ID{}) {
 			failed.set(position, takenUnreadable(id, known))
 			continue
 		}
 		failed.set(position, &broker.DuplicateError{ID: id, Holder: id})
 	}
+}
+
+// flag returns 1 if a condition holds, else 0.
+func flag(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // millis returns a duration in ms as text, rounded up: a short one must not become 0, which

@@ -69,6 +69,7 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	parked, halt := pipe.ZCard(ctx, k.parked), pipe.Exists(ctx, k.halt)
 	lined := pipe.ZCard(ctx, k.lanes[lanesLined])
 	aside, back := pipe.ZCard(ctx, k.aside), pipe.ZCard(ctx, k.back)
+	bound := pipe.Get(ctx, k.bound)
 	paused, whole := pipe.Exists(ctx, k.paused), pipe.HExists(ctx, k.paused, "")
 	minions := pipe.ZRange(ctx, k.minions, 0, -1)
 	if _, err := pipe.Exec(ctx); err != nil && err != redis.Nil {
@@ -80,6 +81,9 @@ func (b *Broker) inspect(ctx context.Context, k *keys, info *broker.QueueInfo) e
 	}
 	info.Pending += int(lined.Val() + aside.Val() + back.Val())
 	info.Paused = info.Paused || whole.Val()
+	if _, all, ok := strings.Cut(bound.Val(), " "); ok {
+		info.Bound, _ = strconv.Atoi(all)
+	}
 	// While a flow is halted, tasks are in line or something is paused, the list of checked messages
 	// has a token, too. It may stay alone for a moment after that.
 	if (halt.Val() > 0 || lined.Val() > 0 || paused.Val() > 0 || back.Val() > 0 || alone.Val() == "!") && checked.Val() > 0 {

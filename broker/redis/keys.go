@@ -47,11 +47,14 @@ type keys struct {
 	retention  string   // sorted set of retention classes by the time when the next task is to be swept
 	meta       string   // exists while the queue is registered; see found.lua
 	lanes      []string // keys of tasks with a lane, in the order of laneKeys in lane.lua
+	bound      string   // bound of the partition, and of the queue; see waiting.lua
 	paused     string   // hash of pauses; see paused.lua
 	aside      string   // sorted set of ids of tasks that were set aside, by their order
 	back       string   // the same, of tasks that come back
 	wake       string   // channel on which minions of several queues hear that there are tasks
 	park       string   // channel on which minions hear of a new need of parked tasks
+
+	bounded boundedUntil // whether it has a bound, as far as this process knows
 }
 
 // newKeys returns the keys of one of so many partitions of a queue.
@@ -82,7 +85,7 @@ func keysOf(namespace, queue, part string) *keys {
 			base + "lanes", base + "lined", base + "lkeys", base + "open", base + "waits",
 			base + "opening", base + "charges", base + "rates", base + "limits",
 		},
-		paused: base + "paused", aside: base + "aside", back: base + "back",
+		bound: base + "bound", paused: base + "paused", aside: base + "aside", back: base + "back",
 		wake: wake, park: park,
 	}
 }

@@ -59,10 +59,6 @@ func (b *Broker) changePause(ctx context.Context, queue string, p broker.Pause, 
 	if err := p.Check(); err != nil {
 		return err
 	}
-	change := 0
-	if begins {
-		change = 1
-	}
 	return do(ctx, func() error {
 		if err := b.alive(ctx); err != nil {
 			return err
@@ -78,7 +74,7 @@ func (b *Broker) changePause(ctx context.Context, queue string, p broker.Pause, 
 			k := q.parts[at]
 			reply, err := scriptPause.run(ctx, b,
 				[]string{k.paused, k.ready, k.checked, k.watch, k.meta, k.aside, k.back, k.halt, k.lanes[lanesLined], k.canceled},
-				k.wake, pauseField(p), change)
+				k.wake, pauseField(p), flag(begins))
 			switch {
 			case err != nil:
 				return err

@@ -130,7 +130,7 @@ func (l *queueList) register(ctx context.Context, name string) (*queue, error) {
 		// come when the queue has been removed from the registry again.
 		calls := make([]*call, len(q.parts))
 		for i, k := range q.parts {
-			calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state},
+			calls[i] = &call{script: scriptFound, keys: []string{k.meta, k.state, k.bound},
 				args: []any{item(toList(reply), 1), l.b.cfg.registered.Milliseconds(), registerFor.Milliseconds()}}
 		}
 		runAll(ctx, l.b, calls)

@@ -86,6 +86,8 @@ func TestContextEndsRequests(t *testing.T) {
 			"Pause":          func(ctx context.Context) error { return b.Pause(ctx, "q", broker.Pause{Key: "nobody"}) },
 			"Resume":         func(ctx context.Context) error { return b.Resume(ctx, "q", broker.Pause{Key: "nobody"}) },
 			"Pauses":         func(ctx context.Context) error { _, err := b.Pauses(ctx, "q"); return err },
+			"SetBound":       func(ctx context.Context) error { return b.SetBound(ctx, "q", 1_000_000) },
+			"Bound":          func(ctx context.Context) error { _, _, err := b.Bound(ctx, "q"); return err },
 			"ReadDocument":   func(ctx context.Context) error { _, _, err := b.ReadDocument(ctx, "c", "n"); return err },
 			"WriteDocument": func(ctx context.Context) error {
 				_, err := b.WriteDocument(ctx, "c", broker.Document{Name: "n"})

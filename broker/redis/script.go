@@ -69,8 +69,8 @@ func load(name string, includes ...string) *script {
 var scripts []*script
 
 var (
-	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about", "lane")
-	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting")
+	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about", "lane", "waiting")
+	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting", "waiting")
 	scriptPlain      = load("enqueue_plain", "readable", "push", "about")
 	scriptDequeue    = load("dequeue", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused", "lane_take")
 	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
@@ -122,6 +122,7 @@ var (
 	scriptDocumentWrite   = load("document_write", "clock")
 	scriptDocumentChanges = load("document_changes", "clock")
 
+	scriptBound = load("bound", "number", "waiting")
 	scriptPause = load("pause", "clock", "push")
 	scriptLimit = load("limit", "clock", "number", "readable", "push", "lane")
 

@@ -128,16 +128,12 @@ func (p *part) addKeyed(position int, t *broker.Task) {
 	if !t.Flow.ID.IsZero() {
 		ref = wire.AppendFlowRef(nil, t)
 	}
-	blocked := 0
-	if t.Flow.Blocked {
-		blocked = 1
-	}
 	u := &t.Unique
 	if u.OnConflict != broker.ConflictRefuse {
 		outcome = appendFrame(nil, &broker.Outcome{State: broker.StateCanceled, Finished: time.Now(), ReplacedBy: t.ID})
 	}
-	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), ref, blocked, u.Key, keyTail(t), outcome,
-		wire.RuleMillis(u.For), int(u.OnConflict), wire.RuleMillis(u.MaxAge))
+	p.other = append(p.other, msg, millis(t.Delay), t.DeadlineMillis(), ref, flag(t.Flow.Blocked), u.Key, keyTail(t), outcome,
+		wire.RuleMillis(u.For), int(u.OnConflict), wire.RuleMillis(u.MaxAge), flag(t.Bounded))
 	p.last = append(p.last, position)
 	p.expires(t)
 	p.note(t, msg, false, false)
@@ -152,13 +148,13 @@ func (b *Broker) keyedCall(p *part, minions []string) *call {
 		k.ready, k.checked, k.state, k.due, k.scheduled, k.unique, k.meta, k.watch, k.flows, k.deadlines, k.holders,
 		k.canceled, k.stop, k.minions, k.retention, k.ended(class), k.outbox, k.parked, k.needs,
 	}
-	c.keys = append(append(c.keys, k.lanes...), k.aside, k.back)
+	c.keys = append(append(c.keys, k.lanes...), k.aside, k.back, k.halt, k.paused)
 	c.args = []any{k.wake, b.space.inboxes, b.space.channels, class, read.Milliseconds(), sweep.Milliseconds(), len(minions)}
 	for _, m := range minions {
 		c.keys = append(c.keys, k.flight(m), k.claim(m))
 		c.args = append(c.args, m)
 	}
-	for i := 5; i < len(p.other); i += 11 {
+	for i := 5; i < len(p.other); i += 12 {
 		c.keys = append(c.keys, k.window(p.other[i].(string)))
 	}
 	c.keys = append(c.keys, k.about)
@@ -175,6 +171,8 @@ func (p *part) answerKeyed(tasks []*broker.Task, failed *failures, refused []any
 		position := p.last[toInt(refused[j])-1]
 		t := tasks[position]
 		switch known, name := toString(refused[j+1]), toString(refused[j+2]); {
+		case readFull(t.Queue, known) != nil:
+			failed.set(position, readFull(t.Queue, known))
 		case len(known) != len(broker.ID{}):
 			failed.set(position, takenUnreadable(t.ID, known))
 		case toID(known) == t.ID:

@@ -129,6 +129,6 @@ func (k *keys) types() []typed {
 		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"}, {k.paused, "hash"},
 		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.retention, "zset"},
 		{k.aside, "zset"}, {k.back, "zset"},
-		{k.meta, "string"},
+		{k.meta, "string"}, {k.bound, "string"},
 	}
 }

@@ -149,6 +149,7 @@ var notInMessages = map[string]string{
 	"Queue":    "a message is stored under its queue",
 	"Delay":    "the store makes a due time of it",
 	"Deadline": "the store makes a point in time of it, in the head",
+	"Bounded":  "it is for the step that stores the task",
 }
 
 // TestEveryFieldIsInTheMessage sets one field of a task after the other: a message keeps it. A new field

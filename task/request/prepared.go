@@ -7,15 +7,16 @@ import (
 )
 
 // Prepared returns the request of a task that another process has prepared, with its id, codec and
-// payload. The payload is not sealed. Only code that carries requests between processes needs it.
-func Prepared(t *broker.Task, inherit bool) *Request {
+// payload. The payload is not sealed. inherit and waitForRoom are the settings that a record does not have. Only code that carries requests between processes needs it.
+func Prepared(t *broker.Task, inherit, waitForRoom bool) *Request {
 	scope, key := broker.SplitKey(t.Unique.Key)
 	return &Request{
 		name: t.Name, id: t.ID, codec: t.Codec, payload: t.Payload, special: &special{upstream: t.Flow.Upstream, hidden: true},
 		settings: &Settings{
 			Queue: t.Queue, Timeout: t.Timeout, Delay: t.Delay, Within: t.Deadline,
 			Retries: t.Retries, Retention: t.Retention, DeadRetention: t.DeadFor,
-			Meta: t.Meta, Lane: laneOf(t.Lane), Schema: t.Schema, Slots: int(t.Slots), Inherit: inherit,
+			Meta: t.Meta, Lane: laneOf(t.Lane), Schema: t.Schema, Slots: int(t.Slots),
+			Inherit: inherit, WaitForRoom: waitForRoom,
 			Unique: Unique{
 				Key: key, Scope: scope, For: t.Unique.For, UntilStart: t.Unique.UntilStart,
 				OnConflict: Conflict(t.Unique.OnConflict), MaxAge: t.Unique.MaxAge,

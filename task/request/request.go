@@ -148,6 +148,9 @@ func (r *Request) Args() any {
 // Settings returns the values that the options result in.
 func (r *Request) Settings() Settings { return r.settings.Clone() }
 
+// WaitsForRoom reports whether the request waits if its queue is full. It is false for nil.
+func (r *Request) WaitsForRoom() bool { return r != nil && r.settings.WaitForRoom }
+
 // ID returns the id. It is zero until the request is first sent.
 func (r *Request) ID() broker.ID {
 	r.mu.Lock()

@@ -27,6 +27,7 @@ type Settings struct {
 	Schema        uint64                                   // Schema; default 0
 	Inherit       bool                                     // Inherit; default false
 	Isolated      bool                                     // Isolated; default false
+	WaitForRoom   bool                                     // WaitForRoom; default false
 
 	// Err is the error of the first invalid option, or nil. [Request.Check] returns it, and so sending reports it.
 	Err error
@@ -56,7 +57,7 @@ func (s *Settings) record(t *broker.Task, name string, now time.Time) {
 	*t = broker.Task{
 		Name: name, Queue: s.Queue, Delay: s.Delay, Deadline: s.Within, Timeout: s.Timeout,
 		Retries: s.Retries, Retention: s.Retention, DeadFor: s.DeadRetention,
-		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Slots: uint32(s.Slots), Enqueued: now,
+		Meta: s.Meta, Lane: s.Lane.record(), Schema: s.Schema, Slots: uint32(s.Slots), Bounded: true, Enqueued: now,
 	}
 	if s.Unique.keyed() {
 		t.Unique = s.Unique.record(name)

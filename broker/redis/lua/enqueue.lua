@@ -1,34 +1,42 @@
 -- enqueue stores new tasks, each once. It skips a task whose id is known with the same content,
--- since that is a repeated call, and refuses one whose id is known with other content.
+-- since that is a repeated call, and refuses one whose id is known with other content. If the queue
+-- has a bound, it refuses tasks for which there is no room.
 --
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 meta  7 watch  8 flows  9 deadlines
---       10-18 the keys of lanes, then the record of each large task, then about if a task has
---       metadata
+--       10-18 the keys of lanes  19 gone  20 halt  21 paused  22 back, then the record of each
+--       large task, then about if a task has metadata
 -- ARGV  1 wake channel  2 number of plain messages, which are ready at once and have nothing
---       below; then these messages; then for each other task: message, delay in ms, ms to its
---       deadline (0 is none, -1 is one that has passed), flow and position in it ('' is
---       none), whether it is blocked (0, 1); then, if a task has metadata, where that is: see
---       about.lua
+--       below  3 whether the bound of the queue is checked (0, 1); then these messages; then for
+--       each other task: message, delay in ms, ms to its deadline (0 is none, -1 is one that has
+--       passed), flow and position in it ('' is none), whether it is blocked (0, 1); then, if a
+--       task has metadata, where that is: see about.lua
 -- Returns false if the queue is not registered: nothing was done; register it and call again.
 -- Returns 0 if a large record does not exist or is of another task: nothing was done; store
 -- the record and call again. Else returns a list with two values for each refused task: its
 -- index (from 1), and its own id, if the content differs; or, if its state can't be read, that
--- state, which has not the length of an id.
+-- state, which has not the length of an id; or, if there is no room for it, what fullMark returns.
 
 local about, metas = metadata()
 local ready, held, state, due, later, meta, watch, flows, deadlines =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local wake, plain = ARGV[1], tonumber(ARGV[2])
 
-if redis.call('EXISTS', meta) == 0 then
+local registered = redis.call('GET', meta)
+if not registered then
   return false
 end
+local bound, room = ARGV[3] == '1' and boundIn(registered), math.huge
+if bound then
+  room = bound - waitingIn({
+    ready = ready, held = held, later = later, gone = KEYS[19], halt = KEYS[20], lined = KEYS[11], paused = KEYS[21], back = KEYS[22],
+  })
+end
 
-local first = 3 + plain -- of the other messages in ARGV
+local first = 4 + plain -- of the other messages in ARGV
 local total = plain + (#ARGV - first + 1) / 5
 local function message(i)
   if i <= plain then
-    return ARGV[2 + i]
+    return ARGV[3 + i]
   end
   return ARGV[first + (i - plain - 1) * 5]
 end
@@ -41,7 +49,7 @@ local known = look(state, ids)
 
 -- Check everything.
 local refused, kept = {}, {}
-local large = 18
+local large = 22
 local lined = {} -- messages with a lane that are ready
 local seen = {}  -- id -> the state that this call adds
 local fresh = {} -- by index, whether this call stores it
@@ -62,7 +70,10 @@ for i = 1, total do
     if string.sub(old, 1, 4) ~= string.sub(origin, 1, 4) then
       holder = id
     end
+  elseif room <= 0 then
+    holder = fullMark(bound, bound - room)
   else
+    room = room - 1
     local delay, ref, blocked, limit = 0, '', false, nil
     if i > plain then
       local at = first + (i - plain - 1) * 5

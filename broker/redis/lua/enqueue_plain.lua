@@ -9,12 +9,15 @@
 --       number is 0 if each task has a field of its own, which the script then makes. Then,
 --       if a task has metadata, where that is: see about.lua.
 -- Returns 1; or 0 if it has done nothing, since a field exists, a record does not exist or
--- the queue is not registered.
+-- the queue is not registered; or 2 if it has done nothing, since the queue has a bound.
 
 local about, metas = metadata()
 local state, fields = KEYS[3], tonumber(ARGV[2])
-if redis.call('EXISTS', KEYS[4]) == 0 then
+local meta = redis.call('GET', KEYS[4])
+if not meta then
   return 0
+elseif string.byte(meta, 1) == 98 then -- 'b': see waiting.lua
+  return 2
 end
 local first = 3 + 2 * fields -- message
 local names, states = {}, { unpack(ARGV, 3, first - 1) }

@@ -12,8 +12,8 @@
 -- KEYS  1 ready  2 held  3 state  4 due  5 later  6 unique  7 meta  8 watch  9 flows
 --       10 deadlines  11 holders  12 gone  13 stop  14 minions  15 keep
 --       16 list of the retention class of replaced tasks  17 outbox  18 parked  19 needs
---       20-28 the keys of lanes  29 aside  30 back, then flight and claim of each minion of ARGV,
---       then the window of each task's key, then about
+--       20-28 the keys of lanes  29 aside  30 back  31 halt  32 paused, then flight and claim of each
+--       minion of ARGV, then the window of each task's key, then about
 -- ARGV  1 wake channel  2 prefix of inbox channels  3 prefix of minion channels  4 name of the
 --       class  5 ms for which the outcome of a replaced task can be read  6 ms until it is
 --       swept  7 number of minions, then their ids; then for each task: message, delay in ms, ms
@@ -22,7 +22,7 @@
 --       behind the times (whether its start frees the key, in 1 byte, and its name), outcome
 --       of the tasks that it replaces (length and record), for how many ms the key is held,
 --       conflict (0 refuse, 1 replace, 2 latest), up to which age in ms a holder is replaced
---       (0 is any); then, if a task has metadata, where that is: see about.lua
+--       (0 is any), whether the bound of the queue is checked (0, 1); then, if a task has metadata, where that is: see about.lua
 -- Returns false if the queue is not registered: nothing was done; register it and call again.
 -- Returns false and the ids of all minions if one of them is needed and not among those of
 -- ARGV: nothing was done, call again. Else returns a list of two. The first one has three
@@ -35,7 +35,7 @@ local metas = string.sub(ARGV[#ARGV], 1, 1) == '\0' and table.remove(ARGV)
 local ready, held, state, due, later, unique, meta, watch, flows, deadlines, holders, minions =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[14]
 local wake, channels, class = ARGV[1], ARGV[3], ARGV[4]
-local spare = 30 -- number of keys before those of the minions
+local spare = 32 -- number of keys before those of the minions
 local k = {
   state = state, due = due, later = later, gone = KEYS[12], stop = KEYS[13], ready = ready, held = held,
   keep = KEYS[15], list = KEYS[16], watch = watch, flows = flows, outbox = KEYS[17], about = about,
@@ -44,8 +44,15 @@ local k = {
 }
 local sub = string.sub
 
-if redis.call('EXISTS', meta) == 0 then
+local registered = redis.call('GET', meta)
+if not registered then
   return false
+end
+local bound, room = boundIn(registered), math.huge
+if bound then
+  room = bound - waitingIn({
+    ready = ready, held = held, later = later, gone = k.gone, halt = KEYS[31], lined = KEYS[21], paused = KEYS[32], back = KEYS[30],
+  })
 end
 
 -- A key of the wrong type makes the script fail here, before the first write.
@@ -63,9 +70,9 @@ redis.call('SCARD', k.stop)
 
 local count = tonumber(ARGV[7])
 local first = 8 + count -- of the tasks in ARGV
-local total = (#ARGV - first + 1) / 11
+local total = (#ARGV - first + 1) / 12
 local function arg(i, n)
-  return ARGV[first + (i - 1) * 11 + n]
+  return ARGV[first + (i - 1) * 12 + n]
 end
 local t = now()
 
@@ -216,12 +223,27 @@ local function wait(p, x)
   end
 end
 
+-- admit takes the room for a new task, which does not take the place of another one that waits. It
+-- returns false if there is none.
+local function admit(i)
+  if room <= 0 and arg(i, 11) == '1' then
+    return false
+  end
+  room = room - 1
+  return true
+end
+
 -- settleConflict decides what becomes of a new task. It returns whether it is stored; if not, the id
--- and the name of the task that has its key, or nil if the task was stored before.
+-- and the name of the task that has its key, or what fullMark returns if there is no room for it, or
+-- nil if the task was stored before.
 local function settleConflict(i, x, p)
   local conflict, most = arg(i, 9), tonumber(arg(i, 10))
   if not p.holder then
-    if p.ends <= t then
+    local free, waits = p.ends <= t, conflict == '2'
+    if (free or waits and p.windowOf ~= x.id) and not admit(i) then
+      return false, fullMark(bound, bound - room), ''
+    end
+    if free then
       p.since = t
       take(p, x, 0)
       return true
@@ -250,6 +272,9 @@ local function settleConflict(i, x, p)
     end
   end
   if conflict == '2' then
+    if not p.next and not admit(i) then
+      return false, fullMark(bound, bound - room), ''
+    end
     wait(p, x)
     return true
   end
@@ -291,6 +316,8 @@ for i = 1, total do
     local is, holder, name = true, nil, nil
     if arg(i, 5) ~= '' then
       is, holder, name = settleConflict(i, x, place(i))
+    elseif not admit(i) then
+      is, holder, name = false, fullMark(bound, bound - room), ''
     end
     if is == nil then
       return { false, members }

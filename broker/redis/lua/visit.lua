@@ -4,7 +4,7 @@
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
 --       18 parked  19 needs  20 deadlines  21 halt  22-30 the keys of lanes  31 holders
---       32 paused  33 aside  34 back
+--       32 paused  33 aside  34 back  35 bound
 -- ARGV  1 for how many ms meta is kept  2 after how many ms a parked task whose time is over
 --       counts as abandoned
 -- Returns a list: 1 the server's time  2 retention classes to sweep, at most 10  3 minions
@@ -56,7 +56,7 @@ if not served then
     if redis.call('PTTL', meta) == -1 then -- written by an earlier build, which let it not expire
       redis.call('PEXPIRE', meta, ARGV[1])
     end
-    empty = redis.call('EXISTS', meta, KEYS[28], KEYS[30], KEYS[32]) == 0 and 1 or 0
+    empty = redis.call('EXISTS', meta, KEYS[28], KEYS[30], KEYS[32], KEYS[35]) == 0 and 1 or 0
   end
   cancelled = redis.call('EXISTS', KEYS[5])
   arrivals = redis.call('EXISTS', KEYS[11])

@@ -123,7 +123,7 @@ func (w *prepared) request() (*request.Request, error) {
 		if err != nil {
 			return nil, err
 		}
-		return request.Prepared(t, w.Inherit), nil
+		return request.Prepared(t, w.Inherit, w.WaitForRoom), nil
 	}
 	f := &request.Flow{Kind: w.Kind, Members: make([]*request.Request, len(w.Members))}
 	for i := range w.Members {

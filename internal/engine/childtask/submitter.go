@@ -155,7 +155,7 @@ func (p *submitter) prepare(req *request.Request, now time.Time, depth int) (pre
 		if err != nil {
 			return prepared{}, err
 		}
-		return prepared{Task: wire.AppendSubmit(nil, t), Inherit: req.Settings().Inherit}, nil
+		return prepared{Task: wire.AppendSubmit(nil, t), Inherit: req.Settings().Inherit, WaitForRoom: req.WaitsForRoom()}, nil
 	}
 	if depth == maxDepth {
 		return prepared{}, fmt.Errorf("%s: %w: more than %d flows in each other", req.Name(), broker.ErrInvalid, maxDepth)

@@ -66,8 +66,9 @@ type failedCall struct {
 
 // prepared is a prepared call: a task, or a group or pipe of prepared calls.
 type prepared struct {
-	Task    []byte // a record of wire.AppendSubmit; empty for a group or pipe
-	Inherit bool
+	Task        []byte // a record of wire.AppendSubmit; empty for a group or pipe
+	Inherit     bool
+	WaitForRoom bool // of a task
 
 	ID        broker.ID // this and the following fields are for groups and pipes only
 	Kind      broker.Kind

@@ -60,6 +60,7 @@ type Client struct {
 	// sending counts the submissions under way. A submission may need several requests, and
 	// Close must not come between them. Add is called with mu held, after a look at closed.
 	sending sync.WaitGroup
+	room    roomLines // of calls that wait for room in a queue
 
 	mu     sync.Mutex // guards the fields below
 	closed bool

@@ -88,8 +88,10 @@ type flowPlan struct {
 	now   time.Time
 	watch bool // outcomes of the members of flows[0] are pushed, too
 	again bool // it may have been sent before
-	flows []plannedFlow
-	tasks []plannedTask
+	// patient says that a task of the plan waits for room in a full queue, and so all of them do.
+	patient bool
+	flows   []plannedFlow
+	tasks   []plannedTask
 	// refused has the tasks that the broker will never store, and why the reason for the first
 	// of them.
 	refused []*broker.Task

@@ -203,6 +203,7 @@ func (p *flowPlan) record(ft *plannedTask) (*broker.Task, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.patient = p.patient || ft.req.WaitsForRoom()
 	t.Flow.ID, t.Flow.Step, t.Flow.Blocked = p.flows[ft.flow].ID, ft.step, ft.blocked
 	if err := ft.req.Seal(t, p.c.codec); err != nil {
 		return nil, err
@@ -231,11 +232,15 @@ func (p *flowPlan) enqueue(ctx context.Context, batch []*broker.Task) error {
 	p.addNames(batch)
 	// A task that is refused for good makes the flow incomplete, but the other tasks of the
 	// batch are stored. Any other error ends the sending.
+	errs := p.c.sender.send(ctx, batch, time.Now())
+	if p.patient {
+		errs = p.sendPatiently(ctx, batch, errs)
+	}
 	var first error
-	for i, err := range p.c.sender.send(ctx, batch, time.Now()) {
+	for i, err := range errs {
 		switch {
 		case err == nil || p.from.stored(batch[i], err):
-		case errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate):
+		case errors.Is(err, broker.ErrInvalid) || errors.Is(err, broker.ErrDuplicate) || errors.Is(err, broker.ErrFull) && !errors.Is(err, broker.ErrIndeterminate):
 			p.refused = append(p.refused, batch[i])
 			p.why = cmp.Or(p.why, fmt.Errorf("task %s: %w", batch[i].Name, err))
 		default:

@@ -210,6 +210,10 @@ func note(ctx context.Context, positions []position, err error) {
 		// result whatever happened to this request, unless the broker says that the task can't
 		// be stored.
 		old := b.errs[at.index]
+		if errors.Is(e, broker.ErrFull) {
+			e = fullAfter(old, e)
+			old = nil
+		}
 		if !errors.Is(old, broker.ErrIndeterminate) || errors.Is(e, broker.ErrInvalid) || errors.Is(e, broker.ErrDuplicate) {
 			b.errs[at.index] = e
 		}

@@ -79,6 +79,15 @@ func (r *records) free() {
 // submit sends calls. from is the running task that sends them, or nil. The error is a
 // [*task.SubmitError] with the errors of the calls that failed.
 func (c *Client) submit(ctx context.Context, from *Child, calls []task.Bound) error {
+	err := c.submitOnce(ctx, from, calls)
+	if err == nil {
+		return nil
+	}
+	return c.waitForRoom(ctx, from, calls, err)
+}
+
+// submitOnce is submit without waits for room in a queue.
+func (c *Client) submitOnce(ctx context.Context, from *Child, calls []task.Bound) error {
 	if len(calls) == 0 {
 		return nil
 	}

@@ -27,6 +27,7 @@ type Wire struct {
 	Limits  []string               // of sayLimitReached
 	Foreign bool                   // it is the error of another task
 	Dup     *broker.DuplicateError // nil if it wraps none
+	Full    *broker.FullError      // nil if it wraps none
 	Wait    *task.WaitError        // nil if it wraps none; without its Err and LastFailure
 	Last    *wireLast              // the LastFailure of Wait; nil if it has none
 }
@@ -45,7 +46,7 @@ const (
 var known = map[string]error{
 	"canceled": task.ErrCanceled, "timeout": task.ErrTimeout, "expired": task.ErrExpired,
 	"stopping": task.ErrStopping, "lease lost": task.ErrLeaseLost,
-	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "duplicate": task.ErrDuplicate,
+	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "duplicate": task.ErrDuplicate, "full": task.ErrFull,
 	"unsupported": task.ErrUnsupported, "not found": task.ErrNotFound, "closed": task.ErrClosed, "unavailable": task.ErrUnavailable,
 	"indeterminate": task.ErrIndeterminate, "damaged": task.ErrDamaged, "no minion": task.ErrNoMinion, "not submitted": task.ErrNotSubmitted,
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,
@@ -81,6 +82,7 @@ func Pack(err error) *Wire {
 	var remote *task.RemoteError
 	w.Foreign = errors.As(err, &remote)
 	errors.As(err, &w.Dup)
+	errors.As(err, &w.Full)
 	if wait, ok := errors.AsType[*task.WaitError](err); ok {
 		bare := *wait
 		bare.Err, bare.LastFailure = nil, nil
@@ -141,6 +143,11 @@ func (e *childError) As(target any) bool {
 	case **broker.DuplicateError:
 		if e.Dup != nil {
 			*t = e.Dup
+			return true
+		}
+	case **broker.FullError:
+		if e.Full != nil {
+			*t = e.Full
 			return true
 		}
 	case **task.WaitError:

@@ -45,6 +45,7 @@ var unbound = map[string]string{
 	"Flow.Blocked": "the driver takes it away",
 	"Flow.Squad":   "a requeue takes it away; it says when the task starts, and not what",
 	"Lane":         "it says when the task starts, and not what; the broker decides that, and can't be forced",
+	"Bounded":      "it is for the broker that stores the task, and is no part of its record",
 	"Enqueued":     "it is for display only, and it differs when the same task is sent again",
 }
 
