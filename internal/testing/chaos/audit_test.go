@@ -41,7 +41,7 @@ func (s *stage) audit(ctx context.Context, calm bool) (left map[string]string) {
 		s.Fatal(err)
 	}
 	defer func() { _ = arb.Close() }()
-	if err := resumeAll(ctx, arb, s.template.Queues, s.ledger); err != nil {
+	if err := resumeAll(ctx, arb, withBounded(s.template.Queues), s.ledger); err != nil {
 		s.Fatalf("audit: %v", err)
 	}
 	var all sync.WaitGroup

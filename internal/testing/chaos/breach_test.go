@@ -77,6 +77,17 @@ var breaches = []breach{
 		name: "acknowledges the change of a document and drops it", often: 15, want: []Verdict{Untimely},
 		document: func(b *breached, _ *broker.Document, _ uint64) bool { return b.now() },
 	}, {
+		name: "ignores the bound of a queue", often: 1, want: []Verdict{Overfull},
+		enqueue: func(_ *breached, tasks []*broker.Task) []*broker.Task {
+			tasks = slices.Clone(tasks)
+			for i, t := range tasks {
+				free := *t
+				free.Bounded = false
+				tasks[i] = &free
+			}
+			return tasks
+		},
+	}, {
 		name: "hands a task out to two minions", often: 50, want: []Verdict{Unexplained},
 		dequeue: func(c *breachedConsumer, got []*broker.Delivery) []*broker.Delivery {
 			b := c.b

@@ -44,6 +44,7 @@ func Check(events []Event, lease time.Duration) *Report {
 	h.crowded(r)
 	h.sequences(r)
 	h.paused(r)
+	h.bounds(r)
 	h.uniqueKeys(r)
 	h.late(r)
 	h.ticks(r)

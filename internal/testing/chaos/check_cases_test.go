@@ -111,6 +111,19 @@ var histories = []struct {
 	{"sent before the pause", "1 s send a pause p\n 2 s accepted a\n 3 s paused p\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
 	{"started while another one was paused", "1 s paused q\n 2 s send a pause p\n 3 s accepted a\n 5 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
 	{"started while it was paused, after the server was killed", "1 s paused p\n 2 s send a pause p\n 3 s accepted a\n 4 i hit server server_kill 5\n 6 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1", ""},
+
+	{"full, and refused", full + "5 s refused b full\n" + emptied, ""},
+	{"full, and stored", full + "5 s accepted b\n" + emptied + "13 m start b 1\n 14 m return b 1 ok\n 15 s got b succeeded b#1", "overfull"},
+	{"full, and stored when a task has started", full + emptied + "13 s accepted b\n 13 m start b 1\n 14 m return b 1 ok\n 15 s got b succeeded b#1", ""},
+	{"full, and stored after the server was killed", full + "3 i hit server server_kill 4\n 5 s accepted b\n" + emptied + "13 m start b 1\n 14 m return b 1 ok\n 15 s got b succeeded b#1", ""},
+	{"room for two", strings.ReplaceAll(full, "bound 1", "bound 2") + "5 s accepted b\n" + emptied + "13 m start b 1\n 14 m return b 1 ok\n 15 s got b succeeded b#1", ""},
+	{"refused although there is room for two", strings.ReplaceAll(full, "bound 1", "bound 2") + "5 s refused b full\n" + emptied, "no room"},
+	{"refused although there is room", "1 s send a bound 1\n 2 s accepted a\n 3 m start a 1\n 4 m return a 1 ok\n 5 s got a succeeded a#1\n 6 s send b bound 1\n 7 s refused b full", "no room"},
+	{"refused when another one may have been stored", "1 s send a bound 1\n 2 s unknown a\n 6 s send b bound 1\n 7 s refused b full", ""},
+	{"waits for room in vain", waiting("5000"), "no room"},
+	{"waits for room, and has little time", waiting("10"), "no room"},
+	{"waits for room, and another one has ended just before", strings.Replace(waiting("5000"), "5 s got", "4000 s got", 1), ""},
+	{"waits for room in a process that was stopped", "2500 i hit s freeze 4000\n" + waiting("5000"), ""},
 	{"alone, one after the other", alone + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
 	{"alone, and two at once", alone + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
 	{"alone, beside one whose minion was killed", aloneKilled + "120 m1.1 start b 1\n 125 m1.1 return b 1 ok\n 126 s got b succeeded b#1", ""},
@@ -247,6 +260,17 @@ var histories = []struct {
 	{"served again late by a slow machine", "0 s send a over\n 100 i hit m pause 110\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", ""},
 	{"served again later than by a slow machine", "0 s send a over\n 100 i hit m pause 103\n 405 m start a 1\n 409 m return a 1 ok\n 413 i got a succeeded a#1", "late"},
 	{"late by a slow machine", "0 s send a prompt\n 3 i hit m pause 100\n 105 m start a 1\n 109 m return a 1 ok\n 113 i got a succeeded a#1", ""},
+}
+
+// The beginning of a history in which a queue has room for one task, and the end of it.
+const (
+	full    = "1 s paused p\n 2 s send a bound 1 - p\n 3 s accepted a\n 4 s send b bound 1 - p\n"
+	emptied = "9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1\n"
+)
+
+// waiting returns the history of a call that waits for room until a time.
+func waiting(until string) string {
+	return "1 s send a bound 1\n 2 s accepted a\n 3 m start a 1\n 4 m return a 1 ok\n 5 s got a succeeded a#1\n 6 s send b bound 1 waits\n" + until + " s refused b full"
 }
 
 // charges returns the history of a task that runs again after each of several faults, and is given

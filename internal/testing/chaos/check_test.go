@@ -45,6 +45,9 @@ func script(t *testing.T, text string) []Event {
 				e.Pause = w[5]
 			case "unique":
 				e.Unique = &Unique{Key: w[5], Start: w[6] == "start", Window: w[6] == "window", Replaces: w[6] == "replaces"}
+			case "bound": // most, whether it waits for room, pause
+				e.Bound = &Bound{Queue: "q", Most: attempts[w[5]], Waits: w[6] == "waits"}
+				e.Pause = w[7]
 			case "line":
 				e.Line, e.Place = w[5], attempts[w[6]]
 			case "pipe":
@@ -57,7 +60,10 @@ func script(t *testing.T, text string) []Event {
 		case Paused, Resuming:
 			e.Pause, e.Key = e.Key, ""
 		case Refused:
-			e.Holder = w[4]
+			e.Holder, e.Full = w[4], w[4] == "full"
+			if e.Full {
+				e.Holder = ""
+			}
 		case Accepted:
 			e.ID = w[4]
 		case Ticks: // interval and end

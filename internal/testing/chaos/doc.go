@@ -51,6 +51,8 @@
 //     waiting task expires soon after it, in whatever state it waits.
 //   - A task that was sent after its name or its key was paused does not start before it is
 //     resumed, unless the server may have lost the pause.
+//   - A queue with a bound takes no more tasks than it has room for. None is refused, and none waits
+//     for room, while it has room for sure.
 //   - The tasks that run in a minion take no more slots than it has, and no more of them
 //     have one name than the minion's ceiling for it allows.
 //   - Idle minions start new tasks promptly. When all faults are over, every queue is

@@ -100,6 +100,8 @@ type Event struct {
 	Place   int      `json:"place,omitempty"`  // of Send: its place in the sequence
 	Pause   string   `json:"pause,omitempty"`  // of Send: the pause that names the task, while it is in force
 	Unique  *Unique  `json:"unique,omitempty"` // of Send: nil if it has no unique key
+	Bound   *Bound   `json:"bound,omitempty"`  // of Send: nil if its queue has no bound
+	Full    bool     `json:"full,omitempty"`   // of Refused: its queue was full
 	Holder  string   `json:"holder,omitempty"` // of Refused: the id of the task that has its unique key
 	By      string   `json:"by,omitempty"`     // of Got: the id of the task that has replaced it
 	Fault   string   `json:"fault,omitempty"`  // of Hit; if it is Poisoned, Key is the task that ended the process
@@ -113,6 +115,13 @@ type Unique struct {
 	Start    bool   `json:"start,omitempty"`    // it is free when the task starts
 	Window   bool   `json:"window,omitempty"`   // it is held for a time
 	Replaces bool   `json:"replaces,omitempty"` // the task may replace the one that has the key
+}
+
+// Bound is the bound of the queue of a task.
+type Bound struct {
+	Queue string `json:"queue"`
+	Most  int    `json:"most"`            // how many tasks may wait
+	Waits bool   `json:"waits,omitempty"` // the call waits for room
 }
 
 // Flow is a group or a pipe with the keys of its parts.

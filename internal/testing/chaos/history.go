@@ -21,35 +21,38 @@ type history struct {
 
 // taskHistory is everything that is known of a task or flow.
 type taskHistory struct {
-	key        string
-	id         string // as the sender got it
-	flow       *Flow  // nil if it is a task
-	sent       int64  // when it was sent; 0 if it is part of something else
-	accepted   bool
-	unknown    bool
-	refused    bool // its last send was refused
-	prompt     bool
-	over       bool   // sent when all faults were over
-	damaged    bool   // the test has damaged its records, or has tried to
-	struck     bool   // its records were damaged
-	alone      string // the limit of one that it shares; "" is none
-	line       string // its sequence; "" is none
-	pause      string // the pause that may name it; "" is none
-	place      int    // its place in the sequence
-	unique     *Unique
-	doubted    bool  // a send of it was refused, or its outcome was unknown
-	within     int64 // time from its storage to its deadline; 0 if it has none
-	sender     string
-	stored     int64   // when the last send of it was accepted; 0 if none was
-	refusals   []Event // because of a task that has its unique key
-	kills      []Event
-	killed     []Event
-	got        []Event
-	promises   []Event
-	attempts   []*attempt
-	moments    []int64  // the times of its events
-	parts      []string // the flows that it is part of
-	downstream []sight  // results of it that other tasks got
+	key         string
+	id          string // as the sender got it
+	flow        *Flow  // nil if it is a task
+	sent        int64  // when it was sent; 0 if it is part of something else
+	accepted    bool
+	unknown     bool
+	refused     bool // its last send was refused
+	prompt      bool
+	over        bool   // sent when all faults were over
+	damaged     bool   // the test has damaged its records, or has tried to
+	struck      bool   // its records were damaged
+	alone       string // the limit of one that it shares; "" is none
+	line        string // its sequence; "" is none
+	pause       string // the pause that may name it; "" is none
+	place       int    // its place in the sequence
+	unique      *Unique
+	bound       *Bound // nil if its queue has no bound
+	doubted     bool   // a send of it was refused, or its outcome was unknown
+	within      int64  // time from its storage to its deadline; 0 if it has none
+	sender      string
+	stored      int64   // when the last send of it was accepted; 0 if none was
+	storedFirst int64   // when a send of it was accepted for the first time; 0 if none was
+	refusals    []Event // because of a task that has its unique key
+	fulls       []Event // refusals because its queue was full
+	kills       []Event
+	killed      []Event
+	got         []Event
+	promises    []Event
+	attempts    []*attempt
+	moments     []int64  // the times of its events
+	parts       []string // the flows that it is part of
+	downstream  []sight  // results of it that other tasks got
 }
 
 // attempt is the start of an attempt with its return.
@@ -129,11 +132,14 @@ func (r *taskHistory) add(e *Event) {
 	case Send:
 		r.sent, r.flow, r.prompt, r.over = e.At, e.Flow, e.Prompt, e.Over
 		r.within, r.sender = e.Within, e.Proc
-		r.alone, r.line, r.place, r.pause, r.unique = e.Alone, e.Line, e.Place, e.Pause, e.Unique
+		r.alone, r.line, r.place, r.pause, r.unique, r.bound = e.Alone, e.Line, e.Place, e.Pause, e.Unique, e.Bound
 	case Accepted:
 		r.id = e.ID
 		r.accepted, r.unknown, r.refused = true, false, false
 		r.stored = e.At
+		if r.storedFirst == 0 {
+			r.storedFirst = e.At
+		}
 	case Unknown:
 		r.doubted = true
 		r.unknown, r.refused = !r.accepted, false
@@ -142,6 +148,9 @@ func (r *taskHistory) add(e *Event) {
 		r.refused = !r.accepted && !r.unknown
 		if e.Holder != "" {
 			r.refusals = append(r.refusals, *e)
+		}
+		if e.Full {
+			r.fulls = append(r.fulls, *e)
 		}
 	case Damaged:
 		r.damaged, r.struck = true, r.struck || e.Value != ""

@@ -77,10 +77,10 @@ func (b *simTapped) Enqueue(ctx context.Context, tasks []*broker.Task) error {
 const replayed = 10
 
 // listen copies some of the single tasks that start soon. A copy that replaces a task would end a task
-// that nobody has killed.
+// that nobody has killed, and one in the queue with a bound would take room that the checker does not know of.
 func (s *spy) listen(tasks []*broker.Task) {
 	for _, t := range tasks {
-		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second || t.Unique.OnConflict != broker.ConflictRefuse {
+		if t.ID[len(t.ID)-1]%replayed != 0 || t.Flow.ID != (broker.ID{}) || t.Flow.Blocked || t.Delay > time.Second || t.Unique.OnConflict != broker.ConflictRefuse || t.Queue == boundedQueue {
 			continue
 		}
 		again := *t

@@ -318,6 +318,15 @@ var known = []mutant{
 		"freeKeys(locks, { id }, now())", "", "tasks with unique keys in the load, and the rule that none is refused because of a task that has started",
 		[]Verdict{Outlived}, how{},
 	}, {
+		"tasks with a lane take no room in a queue with a bound", "broker/redis/lua/waiting.lua",
+		"local n = redis.call('HLEN', k.later)", "local n = 0", "a queue with a bound in the load, and the rule about tasks that are stored while they are paused",
+		[]Verdict{Overfull}, how{},
+	}, {
+		"a call that waits for room is not sent again", "internal/engine/client/room.go",
+		"backoff.Delay(tries, leastRoomPause, mostRoomPause)", "time.Hour+0*backoff.Delay(tries, leastRoomPause, mostRoomPause)",
+		"calls that wait for room in the load, and the rule that none does while there is room",
+		[]Verdict{NoRoom}, how{simulated: true},
+	}, {
 		"a dead minion's charges are not given back", "broker/redis/lua/leave.lua",
 		"discharge(L, lined)", "", "limits of one in the load",
 		[]Verdict{Lost}, how{},

@@ -32,12 +32,14 @@ const (
 	Crowded      Verdict = "crowded"       // ran beside so many others that a limit, a ceiling or the slots of a minion were exceeded, or beside another one with its unique key
 	Outlived     Verdict = "outlived"      // refused because of a unique key whose task had ended or, if that frees it, started
 	AfterPause   Verdict = "after pause"   // started while it was paused
+	Overfull     Verdict = "overfull"      // stored in a queue that had no room
+	NoRoom       Verdict = "no room"       // refused, or left waiting for room, although its queue had room
 	Late         Verdict = "late"          // started or expired too late
 	Untimely     Verdict = "untimely"      // a tick of a schedule is missing, or started when it was not due
 )
 
 var verdicts = []Verdict{
-	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Outlived, AfterPause, Late, Untimely,
+	Lost, Unexplained, TooEarly, SettledTwice, RetryUsed, WrongResult, WrongEnd, AfterKill, AfterRefusal, NotOnce, OutOfOrder, InPart, BroughtDown, TooLong, Forged, Charged, Crowded, Outlived, AfterPause, Overfull, NoRoom, Late, Untimely,
 }
 
 // perVerdict is the number of cases of each verdict in a report.

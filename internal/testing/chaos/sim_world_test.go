@@ -166,7 +166,7 @@ func (w *world) audit() {
 	defer func() { _ = arb.Close() }()
 	known := make(map[task.ID]string)
 	page := w.rec.Page("audit")
-	if err := resumeAll(ctx, arb, simQueues, page); err != nil {
+	if err := resumeAll(ctx, arb, withBounded(simQueues), page); err != nil {
 		w.errs = append(w.errs, err)
 	}
 	for n := -1; n != len(known) && ctx.Err() == nil; {
@@ -230,7 +230,7 @@ func (w *world) minion(ctx context.Context, proc *simProc) {
 	if proc.name[1] == '0' { // the others serve all queues
 		queues = queues[:1]
 	}
-	m, err := minion.New(proc.b, minion.Queues(queues...), minion.Logger(slog.New(slog.DiscardHandler)),
+	m, err := minion.New(proc.b, minion.Queues(withBounded(queues)...), minion.Logger(slog.New(slog.DiscardHandler)),
 		minion.DrainTimeout(0), minion.MaxRecoveries(deaths), ofMinions, crowding())
 	if err != nil {
 		panic(err)
@@ -280,6 +280,10 @@ func (w *world) submitter(ctx context.Context, proc *simProc) {
 	all.Go(func() {
 		rounds := 0
 		s.pauses(ctx, rand.New(rand.NewPCG(w.seed, 8)), func() bool { rounds++; return rounds > simRounds })
+	})
+	all.Go(func() {
+		rounds := 0
+		s.bounds(ctx, rand.New(rand.NewPCG(w.seed, 12)), func() bool { rounds++; return rounds > simRounds })
 	})
 	for i := range uint64(2) {
 		all.Go(func() {

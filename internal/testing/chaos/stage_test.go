@@ -162,6 +162,9 @@ func (p *host) start() {
 	case lateHost:
 		c.Queues = []string{c.Held}
 	}
+	if p.role == "minion" && p.name != lateHost {
+		c.Queues = withBounded(c.Queues)
+	}
 	for _, b := range []byte(c.Name) {
 		c.Seed = c.Seed*31 + uint64(b)
 	}

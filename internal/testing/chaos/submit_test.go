@@ -65,6 +65,9 @@ func submitterRole(ctx context.Context, text json.RawMessage) error {
 	all.Go(func() {
 		s.pauses(patient, rand.New(rand.NewPCG(s.Seed, 1001)), func() bool { return !time.Now().Before(s.Until) })
 	})
+	all.Go(func() {
+		s.bounds(patient, rand.New(rand.NewPCG(s.Seed, 1003)), func() bool { return !time.Now().Before(s.Until) })
+	})
 	for i := range 2 {
 		all.Go(func() {
 			s.keyed(patient, rand.New(rand.NewPCG(s.Seed, uint64(2000+i))), func() bool { return !time.Now().Before(s.Until) })
@@ -128,7 +131,7 @@ func (s *submitter) store(ctx context.Context, giveUp bool, keys []string, send 
 			case no || se == nil:
 				notes[i].Kind, notes[i].Value = Unknown, e.Error()
 			default:
-				notes[i].Kind, notes[i].Value = Refused, e.Error()
+				notes[i].Kind, notes[i].Value, notes[i].Full = Refused, e.Error(), errors.Is(e, task.ErrFull)
 			}
 		}
 		s.ledger.Note(notes...)

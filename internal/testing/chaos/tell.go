@@ -52,6 +52,12 @@ func (e Event) String() string {
 		if e.Unique != nil {
 			s += fmt.Sprintf(", with the unique key %s", e.Unique.Key)
 		}
+		if e.Bound != nil {
+			s += fmt.Sprintf(", to the queue %s with room for %d", e.Bound.Queue, e.Bound.Most)
+			if e.Bound.Waits {
+				s += ", and waits for room"
+			}
+		}
 		if e.Within > 0 {
 			s += fmt.Sprintf(", with a deadline in %v", time.Duration(e.Within))
 		}
