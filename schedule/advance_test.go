@@ -125,7 +125,7 @@ func TestOverlap(t *testing.T) {
 			}
 			s.want(t, "open", show(s.Open), test.open)
 			s.want(t, "waiting", show(s.Waiting), test.waiting)
-			s.want(t, "history", show(s.History), test.skipped)
+			s.want(t, "history", show(s.history()), test.skipped)
 			if stop := s.Open[0].Stop; stop != (test.overlap == OverlapCancel) {
 				t.Errorf("the open run is to be killed: %v", stop)
 			}
@@ -166,7 +166,7 @@ func TestQueueAllIsBounded(t *testing.T) {
 		s.submit()
 	}
 	if len(s.Waiting) != MaxWaiting || s.History[0].Result != ResultSkipped {
-		t.Errorf("%d wait, history %s", len(s.Waiting), show(s.History))
+		t.Errorf("%d wait, history %s", len(s.Waiting), show(s.history()))
 	}
 	s.name, s.def.Name = strings.Repeat("n", 128), strings.Repeat("n", 128)
 	for len(s.History) < MaxHistory {
@@ -223,7 +223,7 @@ func TestMissedTicks(t *testing.T) {
 				}
 				return show(runs)
 			}
-			s.want(t, "history", hours(s.History), test.history)
+			s.want(t, "history", hours(s.history()), test.history)
 			s.want(t, "intents", hours(s.Intents), test.intents)
 			s.submit()
 			if s.advance(now) {
@@ -260,7 +260,7 @@ func TestNumberOfRuns(t *testing.T) {
 		}
 	}
 	s.end(broker.StateSucceeded, at(10))
-	s.want(t, "history", show(s.History), "1 2 3")
+	s.want(t, "history", show(s.history()), "1 2 3")
 	if _, ok := s.wake(); ok || s.Runs != 3 {
 		t.Errorf("%d runs, and it wakes again: %v", s.Runs, ok)
 	}
@@ -351,7 +351,7 @@ func TestRandomCourses(t *testing.T) {
 			}
 			now += step
 			for s.advance(now) {
-				for _, r := range s.History {
+				for _, r := range s.history() {
 					if r.Result == ResultMissed || r.Result == ResultSkipped {
 						take(r, r.Result.String())
 					}

@@ -269,7 +269,7 @@ func (s *stored) find(id task.ID) (run, bool) {
 	for _, list := range []struct {
 		runs   []run
 		result Result
-	}{{s.Intents, ResultSubmitted}, {s.Open, ResultSubmitted}, {s.Waiting, ResultWaiting}, {s.History, 0}} {
+	}{{s.Intents, ResultSubmitted}, {s.Open, ResultSubmitted}, {s.Waiting, ResultWaiting}, {s.history(), 0}} {
 		for _, r := range list.runs {
 			if r.ID == id {
 				if list.result != 0 {
@@ -431,7 +431,7 @@ func (s *Scheduler) History(ctx context.Context, name string) ([]TickInfo, error
 			out = append(out, r.public())
 		}
 	}
-	add(x.History, false)
+	add(x.history(), false)
 	add(x.Open, false)
 	add(x.Intents, false)
 	add(x.Waiting, true)

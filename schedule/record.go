@@ -42,8 +42,16 @@ type record struct {
 	Open     []run  `json:"open,omitempty"`    // submitted, and not known to have ended
 	Waiting  []run  `json:"waiting,omitempty"` // decided, and not to be submitted before the open ones have ended
 	Backfill []fill `json:"backfill,omitempty"`
-	Filled   string `json:"filled,omitempty"`  // the token of the last Backfill
-	History  []run  `json:"history,omitempty"` // the last ones that have ended or did not run, oldest first
+	Filled   string `json:"filled,omitempty"` // the token of the last Backfill
+
+	History []*noted `json:"history,omitempty"` // the last ones that have ended or did not run, oldest first
+}
+
+// noted is an entry of the history. It never changes, so all versions of a record share it, and it is encoded only once: otherwise
+// the history would be most of the cost of a tick.
+type noted struct {
+	run
+	text []byte // as JSON; nil if it was not encoded yet
 }
 
 // pause says since when and why a schedule is paused.
@@ -217,6 +225,7 @@ func readRecord(d *broker.Document) (*stored, error) {
 	if err := json.Unmarshal(d.Data, &s.record); err != nil {
 		return nil, fmt.Errorf("schedule %s: %w: %w", d.Name, broker.ErrMalformed, err)
 	}
+	s.History = slices.DeleteFunc(s.History, func(n *noted) bool { return n == nil }) // a null, of whoever has damaged it
 	return s, nil
 }
 
@@ -252,7 +261,28 @@ func (s *stored) openNow(codecs []codec.Codec) error {
 // encode returns the data of the document.
 func (s *stored) encode() ([]byte, error) {
 	s.Version = recordVersion
-	return json.Marshal(&s.record)
+	rest := s.record
+	rest.History = nil
+	data, err := json.Marshal(&rest)
+	if err != nil || len(s.History) == 0 {
+		return data, err
+	}
+	size := len(data)
+	for _, n := range s.History {
+		if n.text == nil {
+			if n.text, err = json.Marshal(&n.run); err != nil {
+				return nil, err
+			}
+		}
+		size += len(n.text) + 1
+	}
+	const field = `,"history":`
+	data = append(append(make([]byte, 0, size+len(field)+1), data[:len(data)-1]...), field...)
+	sep := byte('[')
+	for _, n := range s.History {
+		data, sep = append(append(data, sep), n.text...), ','
+	}
+	return append(data, "]}"...), nil
 }
 
 // clone returns a copy that can be changed.
@@ -262,19 +292,28 @@ func (s *stored) clone() *stored {
 		p := *s.Paused
 		c.Paused = &p
 	}
-	for _, list := range []*[]run{&c.Intents, &c.Open, &c.Waiting, &c.History} {
+	for _, list := range []*[]run{&c.Intents, &c.Open, &c.Waiting} {
 		*list = slices.Clone(*list)
 	}
-	c.Backfill = slices.Clone(s.Backfill)
+	c.Backfill, c.History = slices.Clone(s.Backfill), slices.Clone(s.History)
 	return &c
 }
 
 // note adds an entry to the history.
 func (s *stored) note(r run) {
-	s.History = append(s.History, r)
+	s.History = append(s.History, &noted{run: r})
 	if n := len(s.History) - MaxHistory; n > 0 {
 		s.History = slices.Delete(s.History, 0, n)
 	}
+}
+
+// history returns the entries of the history.
+func (s *stored) history() []run {
+	out := make([]run, len(s.History))
+	for i, n := range s.History {
+		out[i] = n.run
+	}
+	return out
 }
 
 // run returns the run of a tick.

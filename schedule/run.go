@@ -157,7 +157,9 @@ func (r *runner) follow() {
 			r.forgetOthers(seen)
 			seen = nil
 		}
-		backoff.Sleep(r.ctx, feedPause)
+		if len(list.Documents) > 0 || time.Since(at) < feedPause { // else it has waited for long already
+			backoff.Sleep(r.ctx, feedPause)
+		}
 	}
 }
 
