@@ -97,6 +97,8 @@ var histories = []struct {
 	{"poison that runs more often because a registration was lost", poisoned + "1810 m4.1 start p 4\n 1811 i hit m4.1 poison - p\n 1220 i hit server registrations_lost 1221", ""},
 	{"poison that is given up too soon", withoutLines(poisoned, "m2.1", "m3.1"), "charged"},
 	{"poison, and a task beside it is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
+	{"poison, and a task beside it that waits for others is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1 - - 0 0/8/0\n" +
+		"605 m2.1 start a 2 - - 0 0/8/0\n 1205 m3.1 start a 3 - - 0 0/8/0\n 1900 s got a given_up", ""},
 	{"group, a member is given up", groupGivenUp + "750 s got g failed 1", ""},
 	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
 	{"group, a member is given up, and the error names another one", groupGivenUp + "750 s got g failed 0", "wrong end"},

@@ -32,8 +32,9 @@ func (h *history) givenUp(r *Report, t *taskHistory) {
 		}
 		f := h.death(a, until, judged)
 		// Tasks that may have killed a minion do not run at the same time. So a second task can be
-		// charged with only one of the deaths that one task causes.
-		if f == nil || f.Fault == Poisoned && f.Key != t.key && by[f.Key] {
+		// charged with only one of the deaths that one task causes. A task that waits for another one
+		// is an exception: it makes room for the other one, which may be such a task itself.
+		if f == nil || f.Fault == Poisoned && f.Key != t.key && by[f.Key] && !a.waits() {
 			continue
 		}
 		if f.Fault == Poisoned {
@@ -46,6 +47,9 @@ func (h *history) givenUp(r *Report, t *taskHistory) {
 			t.key, struck, len(all))
 	}
 }
+
+// waits reports whether the handler of an attempt waits for other tasks.
+func (a *attempt) waits() bool { return a.Slots == 0 && a.Of > 0 }
 
 // recorded returns the attempts of a task that have started. In the simulation it also returns
 // attempts that were cut off between the record of their start and the start.
