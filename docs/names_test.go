@@ -18,7 +18,7 @@ func TestNamesExist(t *testing.T) {
 	declared := make(map[string]map[string]bool) // package: names
 	for pkg, folder := range map[string]string{
 		"arbiter": "arbiter", "minion": "minion", "task": "task", "limit": "limit", "schedule": "schedule", "request": "task/request", "codec": "codec", "broker": "broker",
-		"redis": "broker/redis", "memory": "broker/memory", "wire": "broker/wire", "brokertest": "broker/brokertest",
+		"redis": "broker/redis", "memory": "broker/memory", "wire": "broker/wire", "brokertest": "broker/brokertest", "outbox": "outbox",
 	} {
 		declared[pkg] = declarations(t, folder)
 	}

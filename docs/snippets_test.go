@@ -35,6 +35,25 @@ var (
 )
 `
 
+// elsewhere has the documents whose snippets are compiled in another module than that of the library, by the folder
+// of the module. They may use the packages of outboxImports, and also the names of outboxPrelude.
+var elsewhere = map[string]string{"docs/transactions.md": "outbox"}
+
+const outboxPrelude = `
+var (
+	db  *sql.DB
+	tx  *sql.Tx
+	ob  *outbox.Outbox
+	fut *task.Future[int]
+)
+`
+
+// outboxImports are in the module outbox what imports are elsewhere. That module requires fewer other ones.
+var outboxImports = []string{
+	"context", "database/sql", "log", module + "/arbiter", module + "/broker/redis", module + "/codec", module + "/minion", module + "/outbox",
+	module + "/task", tasks,
+}
+
 // imports lists the packages that snippets may use without an import.
 var imports = []string{
 	"context", "crypto/tls", "errors", "fmt", "log", "log/slog", "net/http", "os", "os/signal", "syscall", "testing", "testing/synctest", "time",
@@ -48,16 +67,34 @@ var imports = []string{
 // prelude. A snippet may leave a variable or an import unused, as a reader expects.
 func TestSnippets(t *testing.T) {
 	t.Parallel()
-	here, err := filepath.Abs(root)
+	n := 0
+	for _, folder := range []string{"", "outbox"} {
+		n += compileSnippets(t, folder)
+	}
+	if n < 20 {
+		t.Errorf("only %d snippets were found", n)
+	}
+}
+
+// compileSnippets compiles the snippets that belong to the module in a folder, and returns their number.
+func compileSnippets(t *testing.T, folder string) (n int) {
+	t.Helper()
+	here, err := filepath.Abs(filepath.Join(root, folder))
 	if err != nil {
 		t.Fatal(err)
 	}
+	head, names := header(imports), prelude
+	if folder != "" {
+		head, names = header(outboxImports), prelude+outboxPrelude
+	}
 	o := overlay{dir: t.TempDir(), files: make(map[string]string)}
 	inner := filepath.Join(here, "internal", "snippets")
-	o.add(t, filepath.Join(inner, "prelude.go"), header()+prelude)
+	o.add(t, filepath.Join(inner, "prelude.go"), head+names)
 	packages := []string{"./internal/snippets"}
-	n := 0
 	for _, file := range documents(t) {
+		if elsewhere[file] != folder {
+			continue
+		}
 		for _, s := range blocks(t, file) {
 			if s.lang != "go" {
 				continue
@@ -69,11 +106,8 @@ func TestSnippets(t *testing.T) {
 				packages = append(packages, "./internal/snippets/"+name)
 				continue
 			}
-			o.add(t, filepath.Join(inner, name+".go"), header()+body(s))
+			o.add(t, filepath.Join(inner, name+".go"), head+body(s))
 		}
-	}
-	if n < 20 {
-		t.Errorf("only %d snippets were found", n)
 	}
 	cmd := exec.Command("go", append([]string{"build", "-overlay", o.list(t), "-gcflags=-e", "-o", os.DevNull}, packages...)...)
 	cmd.Dir = here
@@ -89,6 +123,7 @@ func TestSnippets(t *testing.T) {
 	if wrong == 0 && !strings.Contains(string(out), "not used") {
 		t.Errorf("the compiler reported no unused import, so it did not run: %s", out) // each snippet has unused imports
 	}
+	return n
 }
 
 // overlay is a set of files for the flag -overlay of the go command: the command sees
@@ -126,10 +161,10 @@ var unused = regexp.MustCompile(`declared and not used|imported and not used|imp
 // lineOf makes the compiler name the line of the document in its errors.
 func lineOf(s block) string { return fmt.Sprintf("\n//line %s:%d\n", s.file, s.line) }
 
-func header() string {
+func header(paths []string) string {
 	var b strings.Builder
 	b.WriteString("package snippet\n\n")
-	for _, path := range imports {
+	for _, path := range paths {
 		fmt.Fprintf(&b, "import %q\n", path)
 	}
 	return b.String()
