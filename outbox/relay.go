@@ -106,6 +106,7 @@ type relay struct {
 
 	tries     int       // errors since the last success
 	logged    time.Time // when the error that lasts was last logged; zero if there is none
+	crowded   time.Time // when it was last logged that a queue is full
 	forgotten time.Time // when old results were last forgotten
 }
 
@@ -148,6 +149,7 @@ const (
 	dropped             // it will never be stored, as another task has its unique key: the row is removed
 	refused             // it will never be stored: the row is kept for an operator
 	later               // it is tried again after pauseAfter
+	crowded             // its queue is full: it is tried again after pauseAfter, without a line in the log for each
 	newer               // a newer relay is to take it: it is tried again after pauseNewer
 )
 
@@ -283,6 +285,7 @@ func (h *held) read(record []byte) {
 	if t.Deadline != 0 {
 		t.Deadline = max(t.Deadline-h.age, time.Nanosecond) // a deadline that has passed stays one: 0 would be none
 	}
+	t.Bounded = true // the caller can't be told that the queue is full, but the row can wait for room
 	h.task = t
 }
 
@@ -332,6 +335,8 @@ func (h *held) judge(err error) {
 	}
 	dup, ok := errors.AsType[*broker.DuplicateError](err)
 	switch {
+	case errors.Is(err, broker.ErrFull):
+		h.fate = crowded
 	case ok && dup.Key != "":
 		h.fate = dropped
 	case ok, errors.Is(err, broker.ErrInvalid):
@@ -359,6 +364,12 @@ func (r *relay) settle(ctx context.Context, q querier, batch []held) error {
 		case later:
 			pause = append(pause, h.id)
 			r.o.log.Warn("outbox: a task can't be moved; it is tried again", "id", h.id, "after", pauseAfter, "err", h.reason)
+		case crowded:
+			pause = append(pause, h.id)
+			if time.Since(r.crowded) >= repeatLog {
+				r.crowded = time.Now()
+				r.o.log.Warn("outbox: tasks stay in the database until their queue has room", "queue", h.task.Queue, "after", pauseAfter, "err", h.reason)
+			}
 		case newer:
 			wait = append(wait, h.id)
 			r.o.log.Warn("outbox: a row is of a newer version of this package; it is left to a newer relay", "id", h.id, "err", h.reason)

@@ -18,6 +18,7 @@ import (
 	"github.com/go-arbiter/arbiter/arbiter"
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/wire"
+	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/outbox"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -470,6 +471,57 @@ func TestBrokerRefuses(t *testing.T) {
 			if stored := err == nil; stored != want {
 				t.Errorf("the task %q is stored: %v (%v)", name, stored, err)
 			}
+		}
+	})
+}
+
+// While a queue is full, its tasks stay in the table, and those of other queues pass them.
+func TestFullQueue(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, d *database) {
+		b := newBroker(t)
+		bounds, err := broker.BounderOf(b, "the test")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := bounds.SetBound(t.Context(), "small", 2); err != nil {
+			t.Fatal(err)
+		}
+		logs := newLogs()
+		ob := d.outbox(t, outbox.Logger(logs.logger()))
+		d.inTx(t, func(tx *sql.Tx) {
+			for n := range 6 {
+				h := noteTask.With(task.Queue("small"))
+				if n == 5 {
+					h = noteTask
+				}
+				if _, err := h.Apply(t.Context(), ob.In(tx), NoteArgs{N: n}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		var ran notes
+		serve(t, b, []minion.Option{minion.Queue(task.DefaultQueue)}, task.Implement(noteTask, ran.handle))
+		relay(t, ob, b)
+		eventually(t, "the task of another queue runs", func() bool { return ran.total() == 1 })
+		logs.wait(t, "queue=small")
+		eventually(t, "the other tasks stay", func() bool {
+			b, err := ob.Backlog(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b.Waiting == 3 && b.Refused == 0
+		})
+		if _, waiting, err := bounds.Bound(t.Context(), "small"); err != nil || waiting != 2 {
+			t.Errorf("%d tasks wait in the queue (%v), want the 2 for which it has room", waiting, err)
+		}
+		if err := bounds.SetBound(t.Context(), "small", 0); err != nil {
+			t.Fatal(err)
+		}
+		d.exec(t, d.db, "UPDATE arbiter_outbox SET due = 0") // their pause is over
+		ob.Wake()
+		empty(t, ob)
+		if _, waiting, err := bounds.Bound(t.Context(), "small"); err != nil || waiting != 5 {
+			t.Errorf("%d tasks wait in the queue (%v), want all 5", waiting, err)
 		}
 	})
 }
