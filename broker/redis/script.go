@@ -38,27 +38,39 @@ type script struct {
 	sha  string // the hash of text in hexadecimal
 }
 
-// laneFiles are the files that a script includes with "lane". Each uses those before it.
-var laneFiles = []string{"lane", "lane_limit", "lane_tree", "lane_sequence", "lane_line"}
+// laneFiles are the files of the function makeLanes, which a script that includes "lane" gets. Each
+// uses those before it. lane.lua says what it is for.
+var laneFiles = []string{"lane_state", "lane_limit", "lane_tree", "lane_sequence", "lane_line"}
 
 // load reads a script and puts the files that it includes in front of it.
 func load(name string, includes ...string) *script {
-	var files []string
-	for _, file := range includes {
-		if file == "lane" {
-			files = append(files, laneFiles...)
-		} else {
-			files = append(files, file)
-		}
-	}
 	var b strings.Builder
-	for _, file := range append(files, name) {
+	var lanes []string
+	add := func(file string) {
 		text, err := sources.ReadFile("lua/" + file + ".lua")
 		if err != nil {
 			panic(err) // an embedded file is missing: each test fails
 		}
 		b.Write(text)
 	}
+	for _, file := range includes {
+		switch file {
+		case "lane_take": // it is in makeLanes, too
+			lanes = append(lanes, file)
+			continue
+		case "lane":
+			lanes = append(lanes, laneFiles...)
+		}
+		add(file)
+	}
+	if len(lanes) > 0 {
+		b.WriteString("function makeLanes()\n")
+		for _, file := range lanes {
+			add(file)
+		}
+		b.WriteString("end\n")
+	}
+	add(name)
 	sum := sha1.Sum([]byte(b.String()))
 	s := &script{name: name, text: b.String(), sha: hex.EncodeToString(sum[:])}
 	scripts = append(scripts, s)

@@ -57,6 +57,28 @@ func TestScriptsIncludeWhatTheyUse(t *testing.T) {
 	}
 }
 
+// Lua reads the name of a function before its arguments. So a function that makeLanes makes must not
+// be called with a call of laneKeys as an argument, which runs makeLanes: it does not exist yet.
+func TestLaneKeysFirst(t *testing.T) {
+	t.Parallel()
+	text, err := sources.ReadFile("lua/lane.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?s)\nlocal makeLanes\nlocal ([\w,\s]*)`).FindSubmatch(text)
+	if list == nil {
+		t.Fatal("lane.lua does not list what makeLanes makes")
+	}
+	for _, name := range luaName.FindAllString(string(list[1]), -1) {
+		early := regexp.MustCompile(`\b` + name + `\([^\n]*\blaneKeys\(`)
+		for _, s := range scripts {
+			if call := early.FindString(luaComment.ReplaceAllString(s.text, "")); call != "" {
+				t.Errorf("%s.lua calls %s…: call laneKeys in a line before it", s.name, call)
+			}
+		}
+	}
+}
+
 var (
 	luaCall  = regexp.MustCompile(`redis\.call\(('([A-Z]+)')?`)
 	luaReads = " EXISTS GET GETRANGE STRLEN HEXISTS HGET HGETALL HKEYS HLEN HMGET HSCAN LINDEX LLEN LRANGE SCARD SISMEMBER SMISMEMBER TIME TYPE " +

@@ -58,7 +58,8 @@ while moved < 1000 and bytes < 1048576 do
     end
   end
   if #lined > 0 then
-    lineUp(laneKeys(14, later), ready, held, watch, wake, lined)
+    local L = laneKeys(14, later)
+    lineUp(L, ready, held, watch, wake, lined)
   end
   push(ready, held, watch, wake, msgs, false)
   if #strange > 0 then
@@ -89,7 +90,10 @@ if pausing then
     return { t, head[2] or '', 0, 0 }
   end
   if bringBack(paused, aside, back, later, function(msgs) push(ready, held, watch, wake, msgs, true) end,
-    function(msgs) lineUp(laneKeys(14, later), ready, held, watch, wake, msgs) end) then
+    function(msgs)
+      local L = laneKeys(14, later)
+      lineUp(L, ready, held, watch, wake, msgs)
+    end) then
     nudge(ready, watch, wake) -- so that the next minion goes on if this one dies
     return { t, head[2] or '', 1, 0 }
   end

@@ -151,7 +151,8 @@ if #dues > 0 then
 end
 push(ready, held, watch, wake, msgs, false)
 if #lined > 0 then
-  lineUp(laneKeys(10, later), ready, held, watch, wake, lined)
+  local L = laneKeys(10, later)
+  lineUp(L, ready, held, watch, wake, lined)
 end
 if #states > 0 then
   redis.call('HSET', state, unpack(states))

@@ -15,8 +15,14 @@
 -- or a look-up finds it there. While a task is in line, held exists and ready has only tokens, so
 -- that no minion takes a task past the dequeue script; see push.lua.
 --
--- Each file of lanes is a block that names in front what others use, since a script can have only 200
--- local names.
+-- A script makes each of its functions anew whenever it runs. Most runs need none of those for tasks in
+-- line, and making them would take up to half of the time of such a run. So the other files of lanes are
+-- in one function, makeLanes, which laneKeys calls the first time; script.go puts it behind the files
+-- that a script includes. All functions in it take what laneKeys returns, so nothing can need them earlier.
+-- But a call like lineUp(laneKeys(from, later)) fails, since Lua reads the name lineUp first.
+--
+-- Each of those files is a block that names in front what the others use, since a function can have only
+-- 200 local names.
 --
 -- Names, which all tell their own length, so that none is the beginning of another one:
 --   a limit      name and key of a charge, each with its length (1 byte) in front
@@ -46,15 +52,17 @@
 --            are definitions for single keys, and 'y' if there are weights; 's' the longest pause in
 --            us that a task needs of a rate beyond that of its burst; see lanes.go
 
-local text, classOf, laneOf, split, page, fetch, laneKeys, change, readFields, fieldOf, timeOf -- what others use
-do
-function text(n)
+local makeLanes
+local change, timeOf, forgetRates, accountOf, refresh, mayStart, sequenceOf, advance, saveLanes, lineUp, leaveLine, discharge,
+  endSequence, takeLined -- what makeLanes makes for scripts
+
+local function text(n)
   return string.format('%.0f', n)
 end
 
 -- classOf reads the name of a class; nil if it can't be read.
 local classes = {}
-function classOf(name)
+local function classOf(name)
   local class = classes[name]
   if class then
     return class
@@ -86,7 +94,7 @@ end
 -- has not been in line), key (without its priority), class, line, sequence ('' if it has none), and
 -- stop, whether a failure halts the sequence; nil for a message without a lane, or if it can't be read.
 local parsed = {} -- lanes by message: a script reads each only once
-function laneOf(msg)
+local function laneOf(msg)
   local known = parsed[msg]
   if known ~= nil then
     return known or nil
@@ -116,7 +124,7 @@ function laneOf(msg)
 end
 
 -- split takes the messages with a lane out of a list. It returns the others, and those with one.
-function split(msgs)
+local function split(msgs)
   local plain, lined = msgs, {}
   for i, msg in ipairs(msgs) do
     if laneOf(msg) then
@@ -133,7 +141,7 @@ end
 
 -- page calls a command with a key and a list of arguments, as often as is needed: one call can only
 -- have some thousands. width is how many arguments belong together.
-function page(command, key, args, width)
+local function page(command, key, args, width)
   local size = 3000 - 3000 % width
   for i = 1, #args, size do
     redis.call(command, key, unpack(args, i, math.min(i + size - 1, #args)))
@@ -141,7 +149,7 @@ function page(command, key, args, width)
 end
 
 -- fetch returns the values of fields of a hash.
-function fetch(key, fields)
+local function fetch(key, fields)
   if #fields <= 3000 then
     return #fields > 0 and redis.call('HMGET', key, unpack(fields)) or {}
   end
@@ -156,7 +164,10 @@ end
 
 -- laneKeys returns the keys of lanes: those in KEYS from an index on, and the hash later. The table
 -- also has what the script has read, and what it has changed and not yet stored; see saveLanes.
-function laneKeys(from, later)
+local function laneKeys(from, later)
+  if not lineUp then
+    makeLanes()
+  end
   return {
     later = later, lanes = KEYS[from], lined = KEYS[from + 1], lkeys = KEYS[from + 2], open = KEYS[from + 3],
     waits = KEYS[from + 4], opening = KEYS[from + 5], charges = KEYS[from + 6], rates = KEYS[from + 7], limits = KEYS[from + 8],
@@ -165,50 +176,4 @@ function laneKeys(from, later)
     keys = {}, records = {}, accounts = {}, sequences = {}, definitions = {}, weights = {}, times = {}, nodes = {},
     changed = {}, -- which entries of these tables are to be stored: sets by the name of the table
   }
-end
-
--- change notes that the entry of a table in L with a name is to be stored.
-function change(L, of, name)
-  local set = L.changed[of]
-  if not set then
-    set = {}
-    L.changed[of] = set
-  end
-  set[name] = true
-end
-
--- readFields reads fields of lanes, and fieldOf returns one, or nil. A change is made in L.fields.
-function readFields(L, names)
-  local asked = {}
-  for _, name in ipairs(names) do
-    if L.known[name] == nil and L.fields[name] == nil then
-      L.known[name] = false
-      asked[#asked + 1] = name
-    end
-  end
-  for i, v in ipairs(fetch(L.lanes, asked)) do
-    L.known[asked[i]] = v
-  end
-end
-
-function fieldOf(L, name)
-  local v = L.fields[name]
-  if v == nil then
-    v = L.known[name]
-    if v == nil then
-      v = redis.call('HGET', L.lanes, name)
-      L.known[name] = v
-    end
-  end
-  return v or nil
-end
-
--- timeOf returns the server's time in us, the same in the whole script.
-function timeOf(L)
-  if not L.us then
-    local t = redis.call('TIME')
-    L.us = t[1] * 1000000 + t[2]
-  end
-  return L.us
-end
 end

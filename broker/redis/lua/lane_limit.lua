@@ -3,7 +3,7 @@
 -- gap that held then; closed, until when the limit is closed in us; and dated, whether it is in
 -- rates. It is stored as these four values, or as the cost alone if it has no others.
 
-local flags, readAccounts, accountOf, fits, charge, saveAccounts, forgetRates -- what others use
+local flags, readAccounts, fits, charge, saveAccounts -- what others use
 do
 -- flags returns whether there are definitions for single keys, whether there are weights, and the
 -- longest pause.

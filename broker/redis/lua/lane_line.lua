@@ -1,7 +1,6 @@
 -- What happens to tasks in line, and to those that are handed out. Each of these functions stores its
 -- changes.
 
-local saveLanes, lineUp, leaveLine, discharge, endSequence -- what others use
 do
 -- saveLanes stores all changes. After the last task in line nothing is left of the tree.
 function saveLanes(L)

@@ -1,7 +1,7 @@
 -- Sequences. Of each sequence at most one task is in its line: the one that may start. The others wait
 -- apart.
 
-local sequenceOf, join, part, advance -- what others use
+local join, part -- what others use
 do
 -- sequenceOf reads the state of a sequence: holder, position and id of the task that has started and
 -- not ended ('' if there is none); and halts, the positions of the tasks that halt it, in order.

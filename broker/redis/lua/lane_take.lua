@@ -6,7 +6,7 @@
 --
 -- It tries the line that has the next turn, again and again. Each try hands out a task, or closes
 -- what has no room, or corrects a turn that is too early. Changes are stored together in the end.
-local function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
+function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
   L.width = math.min(most + 1, 100)
   forgetRates(L)
   for _, use in ipairs(redis.call('ZRANGEBYSCORE', L.opening, '-inf', t, 'LIMIT', 0, 100)) do

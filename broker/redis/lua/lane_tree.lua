@@ -21,7 +21,7 @@ local STEP = 1000 -- how much a hand-out adds to the virtual time of a key of we
 local TIME = 15 -- length of a virtual time in a turn
 
 local step, present, readKeys, keyOf, groupOf, saveNodes, first, nodeOf, fileNodes, recordOf,
-  poolOf, enter, leave, move, await, refresh, nextLine, mayStart -- what others use
+  poolOf, enter, leave, move, await, nextLine -- what others use
 do
 local TURN = TIME + 8 -- length of a turn
 local FEW = 16 -- up to so many lines a class is small

@@ -71,7 +71,8 @@ while at <= #ARGV and bytes < 1048576 do
       redis.call('ZREM', deadlines, id) -- a minion of an earlier build may not have removed it
     end
     if laneOf(msg) then
-      lineUp(laneKeys(10, KEYS[9]), ready, held, watch, ARGV[1], { msg })
+      local L = laneKeys(10, KEYS[9])
+      lineUp(L, ready, held, watch, ARGV[1], { msg })
     else
       push(ready, held, watch, ARGV[1], { msg }, false)
     end

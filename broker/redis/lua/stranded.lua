@@ -60,7 +60,8 @@ if string.sub(from, 1, 1) == 'l' then
       park(ids[i])
     end
   end
-  leaveLine(laneKeys(9, later), lined)
+  local L = laneKeys(9, later)
+  leaveLine(L, lined)
   return { 'l' .. members[#members], first, moved }
 end
 

@@ -79,7 +79,8 @@ for a = 5, #ARGV do
       end
       unpark(parked, needs, seen)
       if #lined > 0 then
-        lineUp(laneKeys(12, later), KEYS[9], KEYS[10], KEYS[11], ARGV[4], lined)
+        local L = laneKeys(12, later)
+        lineUp(L, KEYS[9], KEYS[10], KEYS[11], ARGV[4], lined)
       end
     end
   end

@@ -35,7 +35,8 @@ local minions, keep, ready, held, meta = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEY
 local t = now()
 local served = redis.call('EXISTS', minions) == 1
 if redis.call('EXISTS', KEYS[29]) == 1 then
-  forgetRates(laneKeys(22, KEYS[7]))
+  local L = laneKeys(22, KEYS[7])
+  forgetRates(L)
 end
 local empty, cancelled, arrivals, abandoned, stranded = 0, 0, 0, 0, 0
 if not served then
