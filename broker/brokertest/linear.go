@@ -2,8 +2,10 @@ package brokertest
 
 import (
 	"errors"
+	"iter"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +66,7 @@ type clients struct {
 	r     *rig
 	at    []broker.Broker // of each client
 	queue string
+	turns *turns // nil if the clients work at the same time
 
 	tasks []*broker.Task
 
@@ -75,7 +78,12 @@ type clients struct {
 // operate runs the clients of one round, and returns the history of their operations. Half of the
 // clients use the broker of the rig, the others use another client of its store.
 func (r *rig) operate(work func(*clients, int, *rand.Rand), rates *faulty.Rates, round uint64) []porcupine.Operation {
-	c := &clients{r: r, queue: "linear" + itoa(int(round))}
+	return r.operateIn(nil, work, rates, round)
+}
+
+// operateIn is operate for clients that take turns. With nil they work at the same time.
+func (r *rig) operateIn(t *turns, work func(*clients, int, *rand.Rand), rates *faulty.Rates, round uint64) []porcupine.Operation {
+	c := &clients{r: r, queue: "linear" + itoa(int(round)), turns: t}
 	other := r.other()
 	for i := range linearClients {
 		b := []broker.Broker{r.Broker, other}[i%2]
@@ -89,8 +97,76 @@ func (r *rig) operate(work func(*clients, int, *rand.Rand), rates *faulty.Rates,
 	for range linearItems {
 		c.tasks = append(c.tasks, r.task(onQueue(c.queue)))
 	}
-	together(many(linearClients, func(i int) { work(c, i, rand.New(rand.NewPCG(round, uint64(i)))) })...)
+	together(many(linearClients, func(i int) {
+		defer t.leave(i)
+		work(c, i, rand.New(rand.NewPCG(round, uint64(i))))
+	})...)
 	return c.ops
+}
+
+// operations returns the numbers of the operations of a client. If the clients take turns, each
+// operation waits for its turn.
+func (c *clients) operations(client int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range linearOps {
+			c.turns.await(client)
+			if !yield(i) {
+				return
+			}
+			c.turns.pass()
+		}
+	}
+}
+
+// turns lets the clients work one after the other, one operation each. So the history depends on
+// the seed alone, and between two operations of a client there is one of each other client.
+type turns struct {
+	mu    sync.Mutex
+	next  *sync.Cond
+	order []int // the clients that are not done; the first one has the turn
+}
+
+func newTurns() *turns {
+	t := &turns{}
+	t.next = sync.NewCond(&t.mu)
+	for i := range linearClients {
+		t.order = append(t.order, i)
+	}
+	return t
+}
+
+// await waits until it is the turn of a client.
+func (t *turns) await(client int) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.order[0] != client {
+		t.next.Wait()
+	}
+}
+
+// pass gives the turn to the next client.
+func (t *turns) pass() {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order = append(t.order[1:], t.order[0])
+	t.next.Broadcast()
+}
+
+// leave ends the part of a client.
+func (t *turns) leave(client int) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order = slices.DeleteFunc(t.order, func(i int) bool { return i == client })
+	t.next.Broadcast()
 }
 
 // tick advances the logical clock and returns the time.

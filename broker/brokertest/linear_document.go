@@ -52,7 +52,7 @@ var documentModel = linearModel("",
 func linearDocuments(c *clients, client int, rng *rand.Rand) {
 	docs := c.r.documentsAt(c.at[client])
 	last := make(map[string]broker.Document) // as it was read last
-	for i := range linearOps {
+	for i := range c.operations(client) {
 		name := "d" + itoa(rng.IntN(3))
 		call := c.tick()
 		was, known := last[name]

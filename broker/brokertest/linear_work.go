@@ -21,7 +21,7 @@ func linearTasks(c *clients, client int, rng *rand.Rand) {
 	// it, the history would have no hand-out for tasks that other clients see running.
 	defer p.takeWhatWasLost(taken)
 	b, ctx := c.at[client], c.r.ctx
-	for range linearOps {
+	for range c.operations(client) {
 		t := c.tasks[rng.IntN(len(c.tasks))]
 		call := c.tick()
 		var in taskInput
@@ -80,7 +80,7 @@ func linearKeys(c *clients, client int, rng *rand.Rand) {
 		number[t.ID] = i
 	}
 	key := func(n int) string { return "k" + itoa(n%keys) }
-	for range linearOps {
+	for range c.operations(client) {
 		n := rng.IntN(len(c.tasks))
 		t := *c.tasks[n]
 		t.Unique.Key = key(n)
