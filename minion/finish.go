@@ -110,6 +110,7 @@ func (r *run) closeConsumers(s *session) {
 			<-s.flushed
 			<-s.followUps.done
 			s.leave()
+			s.bgEnd()
 		})
 	}
 	done := make(chan struct{})

@@ -82,6 +82,47 @@ func TestFollowUpsAreTriedAgain(t *testing.T) {
 	})
 }
 
+// A minion that was cut off tells the broker that it lives before it goes on with follow-ups. They may
+// take long, and until then its tasks are charged with its death.
+func TestSignOffBeforeFollowUps(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const lastFollowUps = time.Second // how long an ending session works on follow-ups at least
+		var cut, signedOff atomic.Pointer[time.Time]
+		now := func(at *atomic.Pointer[time.Time]) { at.CompareAndSwap(nil, new(time.Now())) }
+		r.b.Set(faulty.Hooks{Before: func(_ context.Context, op faulty.Op, _ int) error {
+			switch op {
+			case faulty.Arrivals:
+				return faulty.ErrUnavailable
+			case faulty.Heartbeat:
+				if signedOff.Load() == nil {
+					return faulty.ErrUnavailable
+				}
+			case faulty.Leave:
+				now(&signedOff)
+			}
+			return nil
+		}})
+		r.crew(2, func(ctx context.Context, a args) (int, error) {
+			if a.N == 0 && cut.Load() == nil {
+				<-ctx.Done()
+				now(&cut)
+			}
+			return a.N, nil
+		})
+		fut := r.send(0)
+		if _, err := task.Then(work.Bind(args{1}), task.NewStep[int](work, "n", nil)).Send(t.Context(), r.arb); err != nil {
+			t.Fatal(err)
+		}
+		r.want(fut, broker.StateSucceeded, 2, 0)
+		for signedOff.Load() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if d := signedOff.Load().Sub(*cut.Load()); d > lastFollowUps/2 {
+			t.Errorf("the minion signed off %v after the end of its handlers", d)
+		}
+	})
+}
+
 // stubborn is a broker that does not count the members of one flow.
 type stubborn struct {
 	*faulty.Broker

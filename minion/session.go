@@ -198,7 +198,9 @@ func (s *session) onCancel(id broker.ID) {
 }
 
 // wrapUp ends a session whose lease was lost. It settles earlier attempts, if the broker
-// still accepts that, and closes the consumer, which returns the tasks that it holds.
+// still accepts that, and closes the consumer, which returns the tasks that it holds. The
+// follow-ups come after that, because they may take seconds: until the consumer is closed, all
+// of its tasks are charged with a death of this minion.
 func (s *session) wrapUp() {
 	// The tasks should not run elsewhere while their handlers still run here. The
 	// handlers were told to end, so this wait is short.
@@ -212,8 +214,9 @@ func (s *session) wrapUp() {
 	}
 	s.finishQueue()
 	<-s.flushed
-	<-s.followUps.done
 	s.leave()
+	<-s.followUps.done
+	s.bgEnd()
 }
 
 // finishQueue lets the settler end when its queue is empty.
@@ -250,7 +253,7 @@ func (s *session) closeConsumer() error {
 	}
 }
 
-// leave closes the consumer and ends the session.
+// leave closes the consumer.
 func (s *session) leave() {
 	s.watchdog.Stop()
 	s.r.mu.Lock()
@@ -262,7 +265,6 @@ func (s *session) leave() {
 		s.r.log.warn("could not close the consumer; the tasks that it holds come back when its lease ends", "error", err)
 	}
 	s.cancel(task.ErrLeaseLost)
-	s.bgEnd()
 	s.r.mu.Lock()
 	s.left = true
 	s.r.closed = s.r.closed || closed
