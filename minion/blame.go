@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,7 +29,9 @@ import (
 //     had not started gets none.
 //   - A task with a strike is a suspect. A minion runs one suspect at a time: the next
 //     one starts when the settlement of the previous one is stored. Therefore a further
-//     death adds a strike to one suspect only. If the program calls [Child], a suspect
+//     death adds a strike to one suspect only. A suspect that waits for another task keeps
+//     its turn, and only the task that it waits for may start beside it: see trial. If the
+//     program calls [Child], a suspect
 //     runs in a process of its own. If that process ends before the handler has
 //     returned, the task is guilty at once.
 //   - A task is guilty when it was held by MaxRecoveries minions that died, and had
@@ -78,22 +81,44 @@ const (
 	turnAwayMax = 15 * time.Second
 )
 
-// trial is the suspect that runs at the moment. It takes its lock only if there is one.
+// trial is the suspects that run at the moment: usually one. A suspect whose handler waits for
+// another task stays on trial. Otherwise another suspect could start meanwhile, and when that
+// one kills the minion both would be charged. But the awaited task may be a suspect itself, and
+// it would never start. So the task that the last suspect waits for may start beside it, or a
+// member of the group or pipe that it waits for.
 type trial struct {
-	of atomic.Pointer[attempt] // nil if no suspect runs; changes with mu held
+	some atomic.Bool // whether suspects run; changes with mu held. Only suspects take mu
 
 	mu     sync.Mutex // guards the fields below; no other lock is taken while it is held
-	since  time.Time
-	turned int // how many suspects were turned away since then
+	of     []suspect  // each of them but the last waits for the next one
+	since  time.Time  // when the first of them began
+	turned int        // how many suspects were turned away since then
 }
 
-// begin makes a the suspect that runs, or returns how long a has to wait.
+// suspect is an attempt on trial.
+type suspect struct {
+	*attempt
+	awaits []broker.ID // the tasks, groups and pipes that its handler waits for
+}
+
+// awaitsTask reports whether the handler waits for a task, or for a group or pipe with the task.
+func (s *suspect) awaitsTask(d *broker.Delivery) bool {
+	return slices.ContainsFunc(s.awaits, func(id broker.ID) bool { return id == d.ID || id == d.Flow.ID })
+}
+
+// begin puts a on trial, or returns how long a has to wait.
 func (t *trial) begin(a *attempt) (wait time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now := time.Now(); t.of.Load() == nil || now.Sub(t.since) >= trialFor {
-		t.of.Store(a)
+	n, now := len(t.of), time.Now()
+	switch {
+	case n == 0 || now.Sub(t.since) >= trialFor:
+		t.some.Store(true)
+		t.of = []suspect{{attempt: a}}
 		t.since, t.turned = now, 0
+		return 0, true
+	case t.of[n-1].awaitsTask(a.d):
+		t.of = append(t.of, suspect{attempt: a})
 		return 0, true
 	}
 	t.turned++
@@ -102,31 +127,56 @@ func (t *trial) begin(a *attempt) (wait time.Duration, ok bool) {
 	return wait + rand.N(wait), false
 }
 
-// acquit ends the trial of an attempt, if it has one.
-func (t *trial) acquit(a *attempt) {
-	if t.of.Load() != a {
-		return
-	}
+// await notes that the handler of an attempt waits for a task, a group or a pipe.
+func (t *trial) await(a *attempt, id broker.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.of.CompareAndSwap(a, nil)
+	if i := t.find(a); i >= 0 {
+		t.of[i].awaits = append(t.of[i].awaits, id)
+	}
 }
 
-// settled ends the trial of a suspect whose settlement is in the batch. The broker has
-// answered for the batch, or the minion has given it up. The trial does not end earlier,
-// when the handler returns: until the settlement is stored, the task is charged if the
-// minion dies.
-func (t *trial) settled(batch []broker.Settlement) {
-	a := t.of.Load()
-	if a == nil {
+// resume ends a wait that await began.
+func (t *trial) resume(a *attempt, id broker.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.find(a)
+	if i < 0 {
 		return
 	}
-	for i := range batch {
-		if batch[i].Delivery == a.d {
-			t.acquit(a)
-			return
-		}
+	s := &t.of[i]
+	if k := slices.Index(s.awaits, id); k >= 0 { // several goroutines may wait for the same task
+		s.awaits = slices.Delete(s.awaits, k, k+1)
 	}
+}
+
+// find returns the index of an attempt, or -1 if it is not on trial. The caller holds mu.
+func (t *trial) find(a *attempt) int {
+	return slices.IndexFunc(t.of, func(s suspect) bool { return s.attempt == a })
+}
+
+// acquit ends the trial of an attempt, if it has one.
+func (t *trial) acquit(a *attempt) {
+	if t.some.Load() {
+		t.remove(func(s suspect) bool { return s.attempt == a })
+	}
+}
+
+// settled ends the trial of the attempt with a delivery, if it has one. The broker has stored its
+// settlement, or the minion has given that up. The trial does not end earlier, when the
+// handler returns: until the settlement is stored, the task is charged if the minion dies.
+func (t *trial) settled(d *broker.Delivery) {
+	if t.some.Load() {
+		t.remove(func(s suspect) bool { return s.d == d })
+	}
+}
+
+// remove ends the trials of the suspects for which done reports true.
+func (t *trial) remove(done func(suspect) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of = slices.DeleteFunc(t.of, done)
+	t.some.Store(len(t.of) > 0)
 }
 
 // examine records the start of a task that was held by minions that died, and decides

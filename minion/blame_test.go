@@ -312,6 +312,34 @@ func TestSuspectIsSettledFirst(t *testing.T) {
 	})
 }
 
+// The same, if the broker settles the rest of a batch and fails for the suspect.
+func TestSuspectIsSettledFirstOfABatch(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(2)
+		var starts, stored atomic.Int32
+		began := time.Now()
+		r.b.Set(faulty.Hooks{Refuse: func(s broker.Settlement) error {
+			if s.Verb != broker.VerbFinish {
+				return nil
+			}
+			if time.Since(began) < time.Minute {
+				return broker.ErrUnavailable
+			}
+			stored.Add(1)
+			return nil
+		}})
+		r.crew(2, func(_ context.Context, a args) (int, error) {
+			if starts.Add(1) == 2 && stored.Load() == 0 {
+				t.Error("a suspect started before the one before was settled")
+			}
+			return a.N, nil
+		})
+		for _, fut := range futs {
+			r.want(fut, broker.StateSucceeded, 3, 0)
+		}
+	})
+}
+
 // If the program has children, a suspect runs alone in one of them. If that process ends,
 // the task becomes a dead letter, and the minion lives.
 func TestSuspectInItsOwnProcess(t *testing.T) {
@@ -404,6 +432,115 @@ func TestSuspectWaitsForSuspect(t *testing.T) {
 		}
 		if d := time.Since(began); d > time.Minute {
 			t.Errorf("it took %v", d)
+		}
+	})
+}
+
+// A suspect keeps its turn while it waits for a task that is no suspect. So no other suspect can end
+// the minion meanwhile, and have the one that waits charged with that.
+func TestWaitingSuspectKeepsItsTurn(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		futs := r.suspects(5)
+		var running, most, waits atomic.Int32
+		r.crew(10, func(ctx context.Context, a args) (int, error) {
+			n := running.Add(1)
+			defer running.Add(-1)
+			for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+			}
+			for i := range 2 {
+				if _, err := work.With(task.Queue("other")).Call(ctx, submitter(ctx), args{10*a.N + i}); err != nil {
+					return 0, err
+				}
+			}
+			return a.N, nil
+		})
+		r.crew(10, func(_ context.Context, a args) (int, error) {
+			waits.Add(running.Load())
+			time.Sleep(20 * time.Second)
+			return a.N, nil
+		}, minion.Queue("other"))
+		for _, fut := range futs {
+			r.want(fut, broker.StateSucceeded, 3, 0)
+		}
+		if most.Load() != 1 || waits.Load() != 2*5 {
+			t.Errorf("%d suspects ran at the same time, want 1; %d waited for another task, want 10", most.Load(), waits.Load())
+		}
+	})
+}
+
+// A group that a suspect waits for may have suspects among its members. They start one after the
+// other, and no further suspect does.
+func TestSuspectWaitsForGroupOfSuspects(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		const parent, members, others = 0, 3, 3
+		var futs []*task.Future[int]
+		for i := range 1 + others {
+			futs = append(futs, r.send(parent+i))
+		}
+		h, err := r.arb.Group(t.Context(), []task.Bound{work.Bind(args{10}), work.Bind(args{11}), work.Bind(args{12})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.suspect(1 + members + others)
+		var waits, inside, most, beside atomic.Int32
+		r.crew(10, func(ctx context.Context, a args) (int, error) {
+			switch {
+			case a.N == parent:
+				waits.Store(1)
+				defer waits.Store(0)
+				_, err := task.NewFuture[[]int](submitter(ctx), h.ID()).Result(ctx)
+				return a.N, err
+			case a.N < 10: // one of the others
+				beside.Add(waits.Load())
+			}
+			n := inside.Add(1)
+			defer inside.Add(-1)
+			for was := most.Load(); n > was && !most.CompareAndSwap(was, n); was = most.Load() {
+			}
+			return a.N, rest(ctx, 5*time.Second)
+		})
+		for _, fut := range futs {
+			if _, err := r.result(fut); err != nil {
+				t.Error(err)
+			}
+		}
+		if most.Load() != 1 || beside.Load() != 0 {
+			t.Errorf("%d suspects ran at the same time, want 1; %d of others beside one that waited for a group, want none", most.Load(), beside.Load())
+		}
+	})
+}
+
+// A task kills its minion again and again beside parents that wait for their children. Only that
+// task becomes a dead letter.
+func TestPoisonBesideParents(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.host(20, func(p *host, ctx context.Context, a args) (int, error) {
+			if a.N == 0 {
+				_ = rest(ctx, time.Second)
+				p.die()
+				return 0, errBad
+			}
+			for i := range 30 { // many short waits
+				if n, err := work.With(task.Queue("other")).Call(ctx, submitter(ctx), args{100*a.N + i}); n != 100*a.N+i || err != nil {
+					return 0, errors.Join(err, errBad)
+				}
+			}
+			return a.N, nil
+		})
+		r.crew(100, func(ctx context.Context, a args) (int, error) { return a.N, rest(ctx, 3*time.Second) }, minion.Queue("other"))
+		poison := r.send(0)
+		var parents []*task.Future[int]
+		for i := range 5 {
+			parents = append(parents, r.send(i+1))
+		}
+		r.fails(poison, task.ErrMinionDied, "4 times")
+		for i, fut := range parents {
+			if n, err := r.result(fut); n != i+1 || err != nil {
+				t.Errorf("parent %d: %d, %v", i+1, n, err)
+			}
+		}
+		if n := p.died(); n != minion.DefaultMaxRecoveries {
+			t.Errorf("%d minions died, want %d", n, minion.DefaultMaxRecoveries)
 		}
 	})
 }

@@ -83,16 +83,16 @@ func (m *ceilingModel) step() {
 		m.r.slots.end(&h.slot)
 		m.s.running.remove(h.attempt)
 		if h.lent {
-			m.r.reclaim(h.attempt) // the wait of a goroutine that it has left behind
+			m.r.reclaim(h.attempt, broker.ID{}) // the wait of a goroutine that it has left behind
 		}
 	case op == 4 && len(m.running) > 0: // a handler waits
 		if h := m.running[m.rng.IntN(len(m.running))]; !h.lent {
-			m.r.lend(h.attempt)
+			m.r.lend(h.attempt, broker.ID{})
 			h.lent, h.reclaimed = true, false
 		}
 	case op == 5 && len(m.running) > 0: // its wait is over
 		if h := m.running[m.rng.IntN(len(m.running))]; h.lent {
-			m.r.reclaim(h.attempt)
+			m.r.reclaim(h.attempt, broker.ID{})
 			h.lent, h.reclaimed = false, true
 		}
 	case op == 6: // a member of a squad starts

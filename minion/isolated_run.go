@@ -68,8 +68,8 @@ func (p *childParent) Submit(ctx context.Context, onlySuccess bool, calls []task
 // Await implements [childtask.Parent]. It lends the slot meanwhile.
 func (p *childParent) Await(ctx context.Context, id task.ID) (*broker.Outcome, error) {
 	a, r := (*attempt)(p), p.s.r
-	r.lend(a)
-	defer r.reclaim(a)
+	r.lend(a, id)
+	defer r.reclaim(a, id)
 	return r.client.AwaitOutcome(ctx, id)
 }
 

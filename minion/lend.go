@@ -1,5 +1,7 @@
 package minion
 
+import "github.com/go-arbiter/arbiter/broker"
+
 // A handler that waits for another task through its submitter lends its slot meanwhile.
 // Otherwise handlers that wait for tasks of the same minion could occupy all slots, and
 // the awaited tasks would never start. When its wait is over the handler goes on at once.
@@ -8,10 +10,12 @@ package minion
 // resource that the handler in the slot needs, and both would wait for ever.
 
 // lend begins a wait of one of the handler's goroutines for another task.
-func (r *run) lend(a *attempt) {
+func (r *run) lend(a *attempt, id broker.ID) {
+	if a.suspect {
+		r.trial.await(a, id)
+	}
 	l := r.lock()
 	defer l.unlock()
-	r.trial.acquit(a) // the awaited task may be a suspect itself
 	if r.slots.lend(&a.slot) {
 		if a.entry == inside {
 			l.leave(a)
@@ -22,7 +26,10 @@ func (r *run) lend(a *attempt) {
 }
 
 // reclaim ends a wait that lend began.
-func (r *run) reclaim(a *attempt) {
+func (r *run) reclaim(a *attempt, id broker.ID) {
+	if a.suspect {
+		r.trial.resume(a, id)
+	}
 	l := r.lock()
 	defer l.unlock()
 	if !r.slots.reclaim(&a.slot) {

@@ -113,7 +113,6 @@ func (s *session) settle(batch []broker.Settlement) (unread bool) {
 		switch {
 		case err == nil:
 			r.out.over("settle")
-			r.trial.settled(batch)
 			n := len(batch)
 			batch, pause = s.answered(batch, errs)
 			s.settled(n - len(batch))
@@ -145,16 +144,19 @@ func (s *session) answered(batch []broker.Settlement, errs []error) (again []bro
 	again = batch[:0]
 	for i, err := range errs {
 		if err == nil {
+			s.r.trial.settled(batch[i].Delivery)
 			continue
 		}
 		st := batch[i]
 		switch {
 		case errors.Is(err, broker.ErrLeaseLost):
+			s.r.trial.settled(st.Delivery)
 			s.r.lose(st.Delivery, st.Unstarted, "the broker says that the minion does not own the task any more")
 		case errors.Is(err, broker.ErrInvalid):
 			// A settlement that can't be stored is replaced by a failure that can be,
 			// with the broker's error.
 			if refused(&st) {
+				s.r.trial.settled(st.Delivery)
 				s.r.log.task(slog.LevelError, "task can't be settled", st.Delivery, "error", err)
 				continue
 			}
@@ -209,8 +211,8 @@ func (s *session) settled(n int) {
 
 // giveUp drops settlements that can't be stored.
 func (s *session) giveUp(batch []broker.Settlement, err error) {
-	s.r.trial.settled(batch)
 	for i := range batch {
+		s.r.trial.settled(batch[i].Delivery)
 		s.r.lose(batch[i].Delivery, batch[i].Unstarted, "it could not be stored", "error", err)
 	}
 	s.settled(len(batch))

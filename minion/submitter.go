@@ -34,8 +34,8 @@ func (s *submitter) Submit(ctx context.Context, calls ...task.Bound) error {
 func (s *submitter) Await(ctx context.Context, id task.ID, into any) error {
 	a := (*attempt)(s)
 	r := a.s.r
-	r.lend(a)
-	defer r.reclaim(a)
+	r.lend(a, id)
+	defer r.reclaim(a, id)
 	return r.client.Await(ctx, id, into)
 }
 
