@@ -78,6 +78,8 @@ var histories = []struct {
 	{"given up after three deaths", charges("kill", "kill", "kill"), ""},
 	{"given up after two deaths, since a third minion may have held it before", charges("kill", "kill"), ""},
 	{"given up after one death", charges("kill"), "charged"},
+	{"given up after three deaths, two after the record of the start", charges("kill", "kill", "kill") + recorded("a", 2, 3), ""},
+	{"given up after three deaths, one after the record of the start", charges("kill", "kill", "kill") + recorded("a", 3), "charged"},
 	{"given up, and never started", "0 s send a\n 1 s accepted a\n 900 s got a given_up", "charged"},
 	{"given up without a fault", charges("cut_after", "cut_after", "cut_after"), "charged, unexplained, unexplained"},
 	{"given up after outages of the server", charges("server_kill", "server_kill", "server_kill"), "charged"},
@@ -86,8 +88,8 @@ var histories = []struct {
 	{"given up after two outages and a death", charges("freeze", "server_kill", "kill"), "charged"},
 	{"given up after two minions were stopped and have not come back", charges("stop", "stop", "-") + "100 i hit m1 stop 5000\n 700 i hit m2 stop 5000", ""},
 	{"given up after a minion was stopped and killed before it came back", charges("stop", "kill") + "250 i hit m1.1 kill", ""},
-	{"given up while a minion was out of reach, by a minion that died later", charges("kill", "stop") + "800 m3.1 recorded a 3\n 900 i hit m3.1 kill\n", ""},
-	{"given up when a minion was back, by a minion that died later", charges("kill", "stop") + "900 m3.1 recorded a 3\n 1250 i hit m3.1 kill\n", "charged"},
+	{"given up while a minion was out of reach, by a minion that died later", charges("kill", "stop") + recorded("a", 1, 2) + "800 m3.1 recorded a 3\n 900 i hit m3.1 kill\n", ""},
+	{"given up when a minion was back, by a minion that died later", charges("kill", "stop") + recorded("a", 1, 2) + "900 m3.1 recorded a 3\n 1250 i hit m3.1 kill\n", "charged"},
 	{"given up after minions were told to end", charges("end", "end", "end"), "charged"},
 	{"given up after minions were told to end and could not give their tasks back", charges("end", "end", "end") +
 		"10 i hit server server_kill 200\n 610 i hit server server_kill 800\n 1210 i hit server server_kill 1400", ""},
@@ -98,7 +100,11 @@ var histories = []struct {
 	{"poison that is given up too soon", withoutLines(poisoned, "m2.1", "m3.1"), "charged"},
 	{"poison, and a task beside it is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
 	{"poison, and a task beside it that waits for others is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1 - - 0 0/8/0\n" +
-		"605 m2.1 start a 2 - - 0 0/8/0\n 1205 m3.1 start a 3 - - 0 0/8/0\n 1900 s got a given_up", ""},
+		"605 m2.1 start a 2 - - 0 0/8/0\n 1205 m3.1 start a 3 - - 0 0/8/0\n 1900 s got a given_up", "charged"},
+	{"poison, and a task beside it is given up that was recorded twice", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up\n" + recorded("p", 2, 3) + recorded("a", 2, 3), "charged"},
+	{"poison, and a task beside its first two attempts is given up", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 605 m2.1 start a 2\n 1900 s got a given_up", "charged"},
+	{"poison, and a task beside its first two attempts is given up, which a dead minion had held", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 2\n 605 m2.1 start a 3\n 1900 s got a given_up", ""},
+	{"poison, and a task beside its last two attempts is given up, which a dead minion had held", poisoned + "0 s send a\n 1 s accepted a\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
 	{"group, a member is given up", groupGivenUp + "750 s got g failed 1", ""},
 	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
 	{"group, a member is given up, and the error names another one", groupGivenUp + "750 s got g failed 0", "wrong end"},
@@ -289,6 +295,16 @@ func charges(faults ...string) string {
 	}
 	fmt.Fprintf(&b, "%d s got a given_up\n", 600*len(faults)+100)
 	return b.String()
+}
+
+// recorded returns the notes of a simulation that the starts of some attempts were recorded, which
+// run as those of [charges].
+func recorded(key string, attempts ...int) string {
+	text := ""
+	for _, n := range attempts {
+		text += fmt.Sprintf("%d m%d.1 recorded %s %d\n", 600*(n-1)+5, n, key, n)
+	}
+	return text
 }
 
 // target returns the target of a fault that strikes the attempt on a host.

@@ -24,6 +24,9 @@ const (
 	between = 15 * time.Second
 	// conviction is how long it may take until a task that ends processes is given up.
 	conviction = 10 * time.Second
+	// childFor is how long the children of some tasks of a crowd run. The next one is sent when one
+	// has ended, so their parents still wait when several minions have died.
+	childFor = 1500 * time.Millisecond
 	// execution is how long it may take until a task that was killed, and has ended its process, is
 	// found to be canceled.
 	execution = 6 * time.Second
@@ -106,7 +109,8 @@ func (s *submitter) long(ctx context.Context, rnd *rand.Rand, till int64) {
 }
 
 // crowd sends more tasks to a queue than can run at a time. One of them ends the process that runs
-// it. So minions die with tasks that they have started, and with tasks that they only hold.
+// it. So minions die with tasks that they have started, and with tasks that they only hold. Two
+// tasks beside it wait for their children meanwhile.
 func (s *submitter) crowd(ctx context.Context, rnd *rand.Rand) {
 	keys := make([]string, 4*s.Slots)
 	calls := make([]task.Call[string], len(keys))
@@ -114,8 +118,11 @@ func (s *submitter) crowd(ctx context.Context, rnd *rand.Rand) {
 	bad := rnd.IntN(len(keys))
 	for i := range calls {
 		a := workArgs{Key: s.otherKey("crowd"), For: upTo(rnd, 100*time.Millisecond)}
-		if i == bad {
+		switch i - bad { // no random number, so the load of existing seeds does not change
+		case 0:
 			a.Key, a.Poison = s.otherKey("poison"), true
+		case -1, 1: // the same minions get them
+			a.Children, a.ChildFor = 3, childFor
 		}
 		keys[i], calls[i] = a.Key, work.With(queue).Bind(a)
 	}

@@ -265,7 +265,11 @@ var known = []mutant{
 		[]Verdict{Charged}, how{simulated: true},
 	}, {
 		"tasks that may have killed a minion run together", "minion/blame.go",
-		"now.Sub(t.since) >= trialFor {", "now.Sub(t.since) >= 0 {", "the rule that another task is charged with only one of the deaths that one task causes",
+		"now.Sub(t.since) >= trialFor:", "now.Sub(t.since) >= 0:", "the rule that another task is charged with only one of the deaths that one task causes",
+		[]Verdict{Charged}, how{simulated: true},
+	}, {
+		"a task that may have killed a minion lets others start while it waits for its children", "minion/blame.go",
+		"case t.of[n-1].awaitsTask(a.d):", "case len(t.of[n-1].awaits) > 0:", "parents beside tasks that end their processes",
 		[]Verdict{Charged}, how{simulated: true},
 	}, {
 		"a seal is not bound to the task's id", "internal/engine/seal/associated.go",

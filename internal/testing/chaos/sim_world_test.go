@@ -190,7 +190,7 @@ func (p *simHost) start() {
 	proc := &simProc{name: name, page: w.rec.Page(name), b: faulty.New(w.store), done: make(chan struct{})}
 	hooks, tape := faulty.Seeded(w.seed, name, w.rates, proc.note), w.rec.Page(name)
 	hooks.Recorded = func(d *broker.Delivery) { // also for a process that was killed in the meantime
-		tape.Note(Event{Kind: Recorded, ID: d.ID.String(), Attempt: int(d.Attempt)})
+		tape.Note(Event{Kind: Recorded, ID: d.ID.String(), Attempt: int(d.Start)})
 	}
 	proc.b.Set(hooks)
 	var ctx context.Context

@@ -23,6 +23,8 @@ type workArgs struct {
 	Fail int           `arbiter:"fail"` // number of failures before it succeeds; -1 means that it fails for good
 	// Children are sent by the handler and awaited.
 	Children int `arbiter:"children"`
+	// ChildFor is how long each of them runs.
+	ChildFor time.Duration `arbiter:"child_for,optional"`
 	// Promises are sent if the attempt succeeds.
 	Promises int `arbiter:"promises"`
 	// Poison ends the process that runs the task.
@@ -126,6 +128,8 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 	switch err = w.act(ctx, info, a); {
 	case err != nil && ctx.Err() != nil:
 		e.Outcome = Cut
+	case errors.Is(err, task.ErrMinionDied): // a child was given up, which does not mean that this task is
+		e.Outcome, err = Fail, task.NoRetry(errors.New(e.Value))
 	case err != nil: // a child could not be sent
 		e.Outcome = Retry
 	case a.Fail < 0:
@@ -140,7 +144,7 @@ func (w worker) run(ctx context.Context, a workArgs, up ...string) (string, erro
 }
 
 // act does the work of a handler between its start and its return. It returns an error if the
-// context has ended, or if a child could not be sent.
+// context has ended, if a child could not be sent, or if one was given up.
 func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 	if a.Till > 0 {
 		a.For = time.Duration(a.Till - w.ledger.Now())
@@ -170,7 +174,7 @@ func (w worker) act(ctx context.Context, info task.Info, a workArgs) error {
 	for i := range a.Children {
 		key := fmt.Sprintf("%s/c%d", a.Key, i)
 		w.ledger.Note(Event{Kind: Send, Key: key})
-		fut, err := work.With(task.Queue(info.Queue)).Bind(workArgs{Key: key}).Send(ctx, info.Submitter)
+		fut, err := work.With(task.Queue(info.Queue)).Bind(workArgs{Key: key, For: a.ChildFor}).Send(ctx, info.Submitter)
 		if err != nil {
 			return fmt.Errorf("child: %w", err)
 		}
