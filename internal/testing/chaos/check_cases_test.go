@@ -80,6 +80,8 @@ var histories = []struct {
 	{"given up after one death", charges("kill"), "charged"},
 	{"given up after three deaths, two after the record of the start", charges("kill", "kill", "kill") + recorded("a", 2, 3), ""},
 	{"given up after three deaths, one after the record of the start", charges("kill", "kill", "kill") + recorded("a", 3), "charged"},
+	{"given up after a retry and two deaths, one before the start", "0 s send a\n 1 s accepted a\n 5 m1.1 start a 1\n 6 m1.1 return a 1 retry\n 605 m2.1 recorded a 2\n 610 i hit m2.1 kill\n" +
+		"1205 m3.1 recorded a 3\n 1206 m3.1 start a 3 - - 1\n 1210 i hit m3.1 kill\n 1900 s got a given_up", ""},
 	{"given up, and never started", "0 s send a\n 1 s accepted a\n 900 s got a given_up", "charged"},
 	{"given up without a fault", charges("cut_after", "cut_after", "cut_after"), "charged, unexplained, unexplained"},
 	{"given up after outages of the server", charges("server_kill", "server_kill", "server_kill"), "charged"},

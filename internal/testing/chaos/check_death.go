@@ -25,7 +25,7 @@ func (h *history) givenUp(r *Report, t *taskHistory) {
 		until := judged
 		if i+1 < len(all) {
 			next := all[i+1]
-			if next.Kind == Start && next.Retried > a.Retried {
+			if a.Kind == Start && next.Kind == Start && next.Retried > a.Retried {
 				continue // the attempt was settled
 			}
 			until = next.At
