@@ -223,7 +223,8 @@ func laneRaised(r *rig) {
 	r.enqueue(tasks...)
 	first := m.take1()
 	m.none()
-	done := m.waiting(r.ctx, n, patience)
+	// The dequeue that waits asks for one task, since handing out many takes longer than waking up.
+	done := m.waiting(r.ctx, 1, patience)
 	start := time.Now()
 	r.define(broker.Limit{Name: "l", Most: n})
 	got := append(r.woken(done, start), first)
