@@ -14,7 +14,7 @@ import (
 // blocked. Enqueue refuses a task with Bounded set, with a *[FullError], if as many tasks wait in
 // its queue as the bound says. The tasks of a batch are checked in their order, so as many are
 // stored as there is room for. A task that is stored already is not refused, and one that takes
-// the place of another one that waits ([ConflictReplace], [ConflictLatest]) needs no room. If
+// the place of another one that waits ([ConflictReplace], [ConflictLatest], [ConflictCancel]) needs no room. If
 // its unique key is taken, the error is the *DuplicateError.
 //
 // Nothing else is refused: a task without Bounded, a release, a task that comes back. All of

@@ -9,7 +9,7 @@ type State uint8
 const (
 	StateUnknown   State = iota // no record: never enqueued, or its retention has ended
 	StateScheduled              // waits for its time, which is set by Task.Delay
-	StateBlocked                // waits for other tasks, see [Flows]; for the holder of its unique key, see [ConflictLatest]; or for the end of a halt, see [Halter]
+	StateBlocked                // waits for other tasks, see [Flows]; for the holder of its unique key, see [Conflict]; or for the end of a halt, see [Halter]
 	StatePending                // ready to be taken by a minion
 	StateRunning                // owned by a minion
 	StateRetrying               // failed or snoozed, waits for its next attempt

@@ -50,12 +50,19 @@ const (
 	// task behind it. If the holder has ended and has the key for the time For only, the task
 	// takes the key at once, and is scheduled until that time is over.
 	//
-	// A task with ConflictLatest is in no flow: it would have two reasons to be blocked.
+	// A task with ConflictLatest or ConflictCancel is in no flow: it would have two reasons to be blocked.
 	ConflictLatest
+	// ConflictCancel is ConflictLatest, and a holder that can't be replaced since a consumer holds it is
+	// cancelled, as by Cancel: its consumer is told, and it is not handed out again. The task takes
+	// the key when the holder has ended. A holder that is older than MaxAge is not cancelled.
+	ConflictCancel
 )
 
 // MaxConflict is the largest value of a Conflict.
-const MaxConflict = ConflictLatest
+const MaxConflict = ConflictCancel
+
+// Waits reports whether a new task may wait behind the holder of its key.
+func (c Conflict) Waits() bool { return c == ConflictLatest || c == ConflictCancel }
 
 // replaces reports whether the conflict can end with the new task in the place of the holder.
 func (c Conflict) replaces() bool { return c != ConflictRefuse }
@@ -80,7 +87,7 @@ func (u *Unique) check(t *Task) string {
 		return fmt.Sprintf("a holder of its unique key is replaced up to an age of %v, want 0 to %v", u.MaxAge, MaxDuration)
 	case u.MaxAge > 0 && !u.OnConflict.replaces():
 		return fmt.Sprintf("a limit of %v for the age of the holder of its unique key, which it does not replace", u.MaxAge)
-	case u.OnConflict == ConflictLatest && (t.Flow.Blocked || !t.Flow.ID.IsZero()):
+	case u.OnConflict.Waits() && (t.Flow.Blocked || !t.Flow.ID.IsZero()):
 		return "a member of a group or pipe can't wait behind the holder of its unique key; use another conflict"
 	}
 	return ""

@@ -222,3 +222,40 @@ func ExampleOnConflict_latest() {
 	//  true
 	// printed 3 false
 }
+
+// With ConflictCancel a new call cancels the one that runs, and runs when that one has returned.
+func ExampleOnConflict_cancel() {
+	b := memory.New()
+	started := make(chan bool, 1)
+	defer works(b, func(ctx context.Context, s statement) (string, error) {
+		if s.Copies == 1 {
+			started <- true
+			<-ctx.Done() // nobody needs this statement any more
+			return "", context.Cause(ctx)
+		}
+		return fmt.Sprint("printed ", s.Copies), nil
+	})()
+	arb, err := arbiter.New(b)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = arb.Close() }()
+	newest := printStatement.With(task.UniqueArgs("account"), task.OnConflict(task.ConflictCancel))
+
+	first, err := newest.Apply(context.Background(), arb, statement{Account: 17, Copies: 1})
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-started
+	second, err := newest.Apply(context.Background(), arb, statement{Account: 17, Copies: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = first.Result(context.Background())
+	fmt.Println("the first one was cancelled:", errors.Is(err, task.ErrCanceled))
+	fmt.Println(second.Result(context.Background()))
+
+	// Output:
+	// the first one was cancelled: true
+	// printed 2 <nil>
+}

@@ -121,6 +121,11 @@ const (
 	// after the last one was sent. The windows of [UniqueFor] are kept: a call waits until the
 	// window of the task before is over. A call in a group or pipe can't have ConflictLatest.
 	ConflictLatest = request.ConflictLatest
+
+	// ConflictCancel is like ConflictLatest, and cancels a holder that runs: the context of its attempt ends
+	// with [ErrCanceled], as after a kill, and there is no other attempt. The call runs when the holder has
+	// returned, so two of them never run at once. Use it for work that a newer call makes useless.
+	ConflictCancel = request.ConflictCancel
 )
 
 // OnConflict chooses what becomes of a call whose unique key another task has. The default is
@@ -134,11 +139,11 @@ func OnConflict(c Conflict) Option {
 	})
 }
 
-// ConflictMaxAge bounds the age of a holder that [ConflictReplace] and [ConflictLatest] replace. A
-// holder that has waited for longer stays, and runs: with ConflictReplace the call is refused,
-// with ConflictLatest it waits behind the holder. The age of a task that has replaced another one
+// ConflictMaxAge bounds the age of a holder that [ConflictReplace], [ConflictLatest] and
+// [ConflictCancel] replace or cancel. A holder that is older stays, and runs: with ConflictReplace the call is refused,
+// with the others it waits behind the holder. The age of a task that has replaced another one
 // counts from the first one of the series, so no series can put the start off for ever. The
-// default, 0, is no limit. It is an error without one of the two conflicts.
+// default, 0, is no limit. It is an error without one of these conflicts.
 func ConflictMaxAge(d time.Duration) Option {
 	return newOption("ConflictMaxAge", onCall, func(s *request.Settings) {
 		checkDuration(s, "ConflictMaxAge", d, 0)

@@ -50,6 +50,10 @@ func TestUniqueRule(t *testing.T) {
 			[]task.Option{task.OnConflict(task.ConflictLatest)}, []task.Option{task.Unique("a")},
 			broker.Unique{Key: "mail/a", OnConflict: broker.ConflictLatest},
 		},
+		"cancel": {
+			[]task.Option{task.OnConflict(task.ConflictCancel)}, []task.Option{task.Unique("a"), task.ConflictMaxAge(time.Minute)},
+			broker.Unique{Key: "mail/a", OnConflict: broker.ConflictCancel, MaxAge: time.Minute},
+		},
 		"join is refused by the broker": {
 			[]task.Option{task.Unique("a")}, []task.Option{task.OnConflict(task.ConflictJoin)}, broker.Unique{Key: "mail/a"},
 		},
@@ -162,7 +166,7 @@ func TestUniqueErrors(t *testing.T) {
 		{[]task.Option{task.Unique("k"), task.UniqueFor(0)}, "UniqueFor(0s), want more than 0"},
 		{[]task.Option{task.Unique("k"), task.UniqueFor(-1)}, "UniqueFor(-1ns)"},
 		{[]task.Option{task.Unique("k"), task.UniqueFor(broker.MaxDuration + 1)}, "UniqueFor("},
-		{[]task.Option{task.Unique("k"), task.OnConflict(task.ConflictJoin + 1)}, "OnConflict(4)"},
+		{[]task.Option{task.Unique("k"), task.OnConflict(task.ConflictJoin + 1)}, "OnConflict(5)"},
 		{[]task.Option{task.Unique("k"), task.ConflictMaxAge(time.Hour)}, "ConflictMaxAge(1h0m0s) without OnConflict(ConflictReplace)"},
 		{[]task.Option{task.Unique("k"), task.OnConflict(task.ConflictJoin), task.ConflictMaxAge(time.Hour)}, "no holder is replaced"},
 		{[]task.Option{task.Unique("k"), task.OnConflict(task.ConflictReplace), task.ConflictMaxAge(-1)}, "ConflictMaxAge"},
@@ -189,7 +193,7 @@ func TestUniqueErrors(t *testing.T) {
 // A task of a pipe or group can't be another task, and can't wait behind one.
 func TestConflictsInFlows(t *testing.T) {
 	plain := mailTask.Bind(mailArgs{})
-	for conflict, name := range map[task.Conflict]string{task.ConflictJoin: "ConflictJoin", task.ConflictLatest: "ConflictLatest"} {
+	for conflict, name := range map[task.Conflict]string{task.ConflictJoin: "ConflictJoin", task.ConflictLatest: "ConflictLatest", task.ConflictCancel: "ConflictCancel"} {
 		opts := []task.Option{task.Unique("k"), task.OnConflict(conflict)}
 		call := plain.With(opts...)
 		step := task.NewStep[[]byte](thumbTask, "upstream", map[string]any{"width": 3}).With(opts...)

@@ -73,7 +73,7 @@ func (m *model) fateOf(t *mtask) (fate, *mtask) {
 	switch {
 	case u.Key == "" || k == nil:
 		return isStored, nil
-	case k.holder == nil && u.OnConflict == broker.ConflictLatest:
+	case k.holder == nil && u.OnConflict.Waits():
 		return isStored, nil
 	case k.holder == nil:
 		return isRefused, k.windowOf
@@ -85,7 +85,7 @@ func (m *model) fateOf(t *mtask) (fate, *mtask) {
 	if young := u.MaxAge == 0 || m.ahead(k.since.plus(u.MaxAge)); waits && young {
 		return replacesHolder, h
 	}
-	if u.OnConflict == broker.ConflictLatest {
+	if u.OnConflict.Waits() {
 		return waitsBehind, h
 	}
 	return isRefused, h
@@ -104,6 +104,9 @@ func (m *model) takeKey(t *mtask, how fate) (running []*mtask) {
 	k := m.keyOf(t.place())
 	if how == waitsBehind {
 		old := k.next
+		if u := t.Unique; u.OnConflict == broker.ConflictCancel && k.holder.state == broker.StateRunning && (u.MaxAge == 0 || m.ahead(k.since.plus(u.MaxAge))) {
+			running = m.replace(t, k.holder) // it keeps its key until it has ended
+		}
 		k.next, k.nextOwn = t, own
 		t.state, t.behind = broker.StateBlocked, true
 		t.due = m.now().plus(max(t.Delay, 0))
@@ -112,14 +115,14 @@ func (m *model) takeKey(t *mtask, how fate) (running []*mtask) {
 			if own.to.After(k.until.to) {
 				k.until, k.windowOf = own, t
 			}
-			return nil
+			return running
 		}
 		if rest := later(k.own, k.floor); !own.to.After(rest.to) {
 			k.until, k.windowOf = rest, k.holder
 		} else {
 			k.until, k.windowOf = own, t
 		}
-		return m.replace(t, old)
+		return append(running, m.replace(t, old)...)
 	}
 	var old []*mtask
 	floor := moment{}
@@ -329,7 +332,7 @@ func (o op) rule(t *broker.Task, r *rig) {
 	if u.Key == "" {
 		return
 	}
-	u.OnConflict = []broker.Conflict{0, 0, broker.ConflictReplace, broker.ConflictReplace, broker.ConflictLatest, broker.ConflictLatest}[o.n/10]
+	u.OnConflict = []broker.Conflict{0, 0, broker.ConflictReplace, broker.ConflictReplace, broker.ConflictLatest, broker.ConflictCancel}[o.n/10]
 	u.UntilStart = o.n/10%2 == 1
 	switch {
 	case o.which%5 == 0:
@@ -337,7 +340,7 @@ func (o op) rule(t *broker.Task, r *rig) {
 	case o.which%5 == 1 && u.OnConflict != broker.ConflictRefuse:
 		u.MaxAge = times(3, r)
 	}
-	if u.OnConflict == broker.ConflictLatest {
+	if u.OnConflict.Waits() {
 		t.Flow = broker.TaskFlow{}
 	}
 }

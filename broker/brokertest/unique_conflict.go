@@ -47,6 +47,11 @@ var uniqueConflictTests = []test{
 	{"LatestInOneBatch", latestInOneBatch, 0},
 	{"LatestRequeue", latestRequeue, needInspector},
 	{"LatestConcurrently", latestConcurrently, 0},
+	{"CancelStopsTheHolder", cancelStops, 0},
+	{"CancelReplacesTheOneThatWaits", cancelReplaces, 0},
+	{"CancelAfterADeath", cancelAfterDeath, needLapse},
+	{"CancelUpToAnAge", cancelMaxAge, 0},
+	{"CancelAgain", cancelAgain, 0},
 }
 
 // replaced checks that a task was replaced by another one.
@@ -836,5 +841,122 @@ func latestConcurrently(r *rig) {
 	if ended != 0 {
 		r.Fatalf("%d tasks were handed out, and %d more have succeeded", ran, ended)
 	}
+	r.isFree("k")
+}
+
+// A holder that runs is cancelled: its consumer is told, a retry of it is its end, and the new task follows it.
+func cancelStops(r *rig) {
+	m, mail := r.minion(), r.mail()
+	for _, end := range []func(*broker.Delivery) broker.Settlement{
+		giveBack, func(d *broker.Delivery) broker.Settlement { return retry(d, 0) },
+		func(d *broker.Delivery) broker.Settlement { return m.finish(d, broker.StateCanceled) },
+	} {
+		holder := r.task(keyed("k"), inbox(mail.id))
+		r.enqueue(holder)
+		d := m.take1()
+		start := time.Now()
+		next := r.task(keyed("k"), canceling)
+		r.enqueue(next)
+		m.isNotified(holder.ID, start)
+		r.in(broker.StateRunning, holder.ID) // until its consumer has settled it
+		r.in(broker.StateBlocked, next.ID)
+		r.heldBy("k", holder)
+		m.none()
+		m.settle(end(d))
+		r.in(broker.StateCanceled, holder.ID)
+		if l := mail.take(1)[0]; l.ID != holder.ID || l.Outcome.State != broker.StateCanceled {
+			r.Fatalf("the inbox got %+v, want the notice that task %s was canceled", l, holder.ID)
+		}
+		d = m.take1()
+		r.same([]broker.ID{d.ID}, []broker.ID{next.ID})
+		r.attempt(d, 1, 0, 0)
+		m.settle(m.succeed(d))
+		m.none()
+		r.isFree("k")
+	}
+	// A consumer that does not heed it may succeed all the same.
+	task := r.task(keyed("k"))
+	r.enqueue(task)
+	d := m.take1()
+	next := r.task(keyed("k"), canceling)
+	r.enqueue(next)
+	m.settle(m.succeed(d))
+	r.in(broker.StateSucceeded, task.ID)
+	r.same(takenOf(m.take(1)), []broker.ID{next.ID})
+}
+
+func cancelReplaces(r *rig) {
+	m := r.minion()
+	first := r.task(keyed("k"), canceling)
+	r.enqueue(first)
+	second := r.task(keyed("k"), canceling)
+	r.enqueue(second)
+	r.replaced(first, second)
+	d := m.gets(second)
+	third, fourth := r.task(keyed("k"), latest), r.task(keyed("k"), canceling)
+	r.enqueue(third)
+	if m.notified(second.ID) {
+		r.Fatalf("ConflictLatest has cancelled the holder")
+	}
+	r.enqueue(fourth) // it takes the place of the one that waits, and cancels the holder
+	r.replaced(third, fourth)
+	m.isNotified(second.ID, time.Now())
+	m.settle(giveBack(d))
+	r.in(broker.StateCanceled, second.ID)
+	m.settle(m.succeed(m.gets(fourth)))
+	r.isFree("k")
+}
+
+// The consumer of the holder dies: the holder does not start again.
+func cancelAfterDeath(r *rig) {
+	dying, m := r.minion(), r.minion()
+	d, next := r.behind(dying, canceling)
+	r.reap([]*minion{m}, dying)
+	got := m.take1()
+	if got.ID == d.ID { // a broker may hand it out again, marked as cancelled
+		if !got.Canceled {
+			r.Fatalf("a cancelled holder was handed out again after the death of its consumer")
+		}
+		m.settle(giveBack(got))
+		got = m.take1()
+	}
+	r.same([]broker.ID{got.ID}, []broker.ID{next.ID})
+	r.in(broker.StateCanceled, d.ID)
+}
+
+// A holder that is too old is not cancelled.
+func cancelMaxAge(r *rig) {
+	m := r.minion()
+	holder := r.task(keyed("k"))
+	r.enqueue(holder)
+	d := m.take1()
+	r.pass(2*time.Millisecond, m)
+	next := r.task(keyed("k"), canceling, maxAge(time.Millisecond))
+	r.enqueue(next)
+	r.in(broker.StateBlocked, next.ID)
+	m.settle(retry(d, 0))
+	d = m.gets(holder)
+	young := r.task(keyed("k"), canceling, maxAge(time.Hour))
+	r.enqueue(young)
+	r.replaced(next, young)
+	m.isNotified(holder.ID, time.Now())
+	m.settle(retry(d, 0))
+	r.in(broker.StateCanceled, holder.ID)
+	m.gets(young)
+}
+
+// A repeated call changes nothing: it does not cancel its own task.
+func cancelAgain(r *rig) {
+	m := r.minion()
+	task := r.task(keyed("k"), canceling)
+	r.enqueue(task)
+	r.enqueue(task)
+	d := m.gets(task)
+	r.enqueue(task)
+	m.settle(retry(d, 0))
+	d = m.gets(task)
+	m.settle(m.succeed(d))
+	r.in(broker.StateSucceeded, task.ID)
+	r.enqueue(task)
 	r.isFree("k")
 }

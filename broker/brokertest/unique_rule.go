@@ -44,6 +44,7 @@ func heldFor(d time.Duration) func(*broker.Task) { return func(t *broker.Task) {
 func untilStart(t *broker.Task)                  { t.Unique.UntilStart = true }
 func replacing(t *broker.Task)                   { t.Unique.OnConflict = broker.ConflictReplace }
 func latest(t *broker.Task)                      { t.Unique.OnConflict = broker.ConflictLatest }
+func canceling(t *broker.Task)                   { t.Unique.OnConflict = broker.ConflictCancel }
 func maxAge(d time.Duration) func(*broker.Task)  { return func(t *broker.Task) { t.Unique.MaxAge = d } }
 
 func (r *rig) uniques() broker.Uniques { return r.uniquesAt(r.Broker) }

@@ -12,7 +12,7 @@ var _ broker.Uniques = (*Broker)(nil)
 
 // A queue has a uniqueKey for each unique key that is held. A task holds its key until it is
 // final, or with UntilStart until it starts; then the key is dropped, unless a window holds it:
-// the time Unique.For of a task. A task with ConflictLatest can wait behind the holder. It is
+// the time Unique.For of a task. A task with ConflictLatest or ConflictCancel can wait behind the holder. It is
 // blocked, and takes the key when the holder would free it.
 
 // uniqueKey is the state of a unique key. The queue is locked.
@@ -79,16 +79,21 @@ func (k *uniqueKey) conflictOf(r *record, now instant) conflict {
 	case u.OnConflict == broker.ConflictRefuse:
 		return isRefused
 	case k.holder == nil:
-		if u.OnConflict == broker.ConflictLatest {
+		if u.OnConflict.Waits() {
 			return keyIsFree // it is scheduled until the window is over
 		}
 		return isRefused
-	case k.holder.replaceable() && (u.MaxAge == 0 || now-k.since <= instant(u.MaxAge)):
+	case k.holder.replaceable() && k.young(u, now):
 		return replaces
-	case u.OnConflict == broker.ConflictLatest:
+	case u.OnConflict.Waits():
 		return waitsFor
 	}
 	return isRefused
+}
+
+// young reports whether the holder of a key is not too old to be replaced or cancelled.
+func (k *uniqueKey) young(u *broker.Unique, now instant) bool {
+	return u.MaxAge == 0 || now-k.since <= instant(u.MaxAge)
 }
 
 // replaceable reports whether the holder of a key has not started. A task that a consumer holds
@@ -141,6 +146,9 @@ func (q *queue) takeKey(r *record, k *uniqueKey, how conflict, now instant, fx *
 	own := windowEnd(r.task, now)
 	if how == waitsFor {
 		q.queueBehind(r, k, own, now, fx)
+		if u := &r.task.Unique; u.OnConflict == broker.ConflictCancel && k.holder.state == broker.StateRunning && k.young(u, now) {
+			q.stop(k.holder, fx)
+		}
 		return
 	}
 	var old, next *record
@@ -199,22 +207,33 @@ func (q *queue) place(r *record, due, now instant) {
 	}
 }
 
+// begin prepares the effects.
+func (fx *conflictEffects) begin(b *Broker) {
+	if !fx.any {
+		fx.any, fx.notices = true, newNoticeBatch(b, 1)
+	}
+}
+
+// stop cancels a task that a consumer holds, and tells the consumer.
+func (q *queue) stop(r *record, fx *conflictEffects) {
+	fx.begin(q.b)
+	q.markCanceled(r)
+	if c := r.holding.c; c.cfg.OnCancel != nil {
+		fx.running = append(fx.running, replacedTask{c, r.id})
+	}
+}
+
 // replace ends a task, unless it is nil, whose key or whose place behind the holder another one
 // has taken.
 func (q *queue) replace(old, by *record, now instant, fx *conflictEffects) {
 	if old == nil {
 		return
 	}
-	if !fx.any {
-		fx.any, fx.notices = true, newNoticeBatch(q.b, 1)
-	}
 	if old.state == broker.StateRunning {
-		q.markCanceled(old)
-		if c := old.holding.c; c.cfg.OnCancel != nil {
-			fx.running = append(fx.running, replacedTask{c, old.id})
-		}
+		q.stop(old, fx)
 		return
 	}
+	fx.begin(q.b)
 	q.dropFor(old, by, now, &fx.notices)
 	if q.orphan(old.id) {
 		if fx.orphans == nil {

@@ -257,7 +257,7 @@ func (b *Broker) blockedNow(ctx context.Context, ids []broker.ID) ([]*broker.Tas
 				errs[positions[i]] = fmt.Errorf("task %s: %w", ids[positions[i]], err)
 				continue
 			}
-			if d.Flow.Blocked && d.Unique.OnConflict != broker.ConflictLatest { // else it waits for its unique key
+			if d.Flow.Blocked && !d.Unique.OnConflict.Waits() { // else it waits for its unique key
 				out[positions[i]] = &d.Task
 			}
 		}

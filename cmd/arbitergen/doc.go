@@ -47,7 +47,7 @@
 //	unique-in=SCOPE:KEY the same, for all tasks that name the scope
 //	unique-for=DURATION the key is held that long after the call was sent, at least
 //	unique-until=start  the key is free when the call starts
-//	on-conflict=refuse|join|replace|latest
+//	on-conflict=refuse|join|replace|latest|cancel
 //	                    what becomes of a second call
 //	conflict-max-age=DURATION
 //	                    a call that has waited for longer is not replaced

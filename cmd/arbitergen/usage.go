@@ -37,7 +37,7 @@ RegisterTasks, all in arbiter_gen.go. Keys of the comment, all optional:
     unique-in=SCOPE:KEY the same, for all tasks that name the scope
     unique-for=DURATION the key is held that long after the call was sent
     unique-until=start  the key is free when the call starts
-    on-conflict=refuse|join|replace|latest
+    on-conflict=refuse|join|replace|latest|cancel
                         what becomes of a second call
     conflict-max-age=DURATION
                         a call that has waited for longer is not replaced

@@ -31,6 +31,7 @@ const (
 	ConflictRefuse  = Conflict(broker.ConflictRefuse)
 	ConflictReplace = Conflict(broker.ConflictReplace)
 	ConflictLatest  = Conflict(broker.ConflictLatest)
+	ConflictCancel  = Conflict(broker.ConflictCancel)
 	ConflictJoin    = Conflict(broker.MaxConflict + 1) // for the broker it is ConflictRefuse
 )
 
@@ -55,8 +56,8 @@ func (u *Unique) check() error {
 	switch {
 	case !u.keyed():
 		return fmt.Errorf("%w option: %s without a unique key: give the call one with Unique, UniqueIn or UniqueArgs", broker.ErrInvalid, option)
-	case u.MaxAge != 0 && u.OnConflict != ConflictReplace && u.OnConflict != ConflictLatest:
-		return fmt.Errorf("%w option: ConflictMaxAge(%v) without OnConflict(ConflictReplace) or OnConflict(ConflictLatest): no holder is replaced", broker.ErrInvalid, u.MaxAge)
+	case u.MaxAge != 0 && u.OnConflict != ConflictReplace && !broker.Conflict(u.OnConflict).Waits():
+		return fmt.Errorf("%w option: ConflictMaxAge(%v) without OnConflict(ConflictReplace), OnConflict(ConflictLatest) or OnConflict(ConflictCancel): no holder is replaced", broker.ErrInvalid, u.MaxAge)
 	}
 	return nil
 }
@@ -99,8 +100,9 @@ func (c Conflict) inFlow() error {
 	switch c {
 	case ConflictJoin:
 		return fmt.Errorf("%w option: OnConflict(ConflictJoin) in a group or pipe: it counts tasks of its own; use another conflict", broker.ErrInvalid)
-	case ConflictLatest:
-		return fmt.Errorf("%w option: OnConflict(ConflictLatest) in a group or pipe: a task of it can't wait behind another one; use another conflict", broker.ErrInvalid)
+	case ConflictLatest, ConflictCancel:
+		name := map[Conflict]string{ConflictLatest: "ConflictLatest", ConflictCancel: "ConflictCancel"}[c]
+		return fmt.Errorf("%w option: OnConflict(%s) in a group or pipe: a task of it can't wait behind another one; use another conflict", broker.ErrInvalid, name)
 	}
 	return nil
 }

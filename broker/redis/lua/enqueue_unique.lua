@@ -21,7 +21,7 @@
 --       none), whether it is blocked (0, 1), unique key ('' is none), what the hash unique has of it
 --       behind the times (whether its start frees the key, in 1 byte, and its name), outcome
 --       of the tasks that it replaces (length and record), for how many ms the key is held,
---       conflict (0 refuse, 1 replace, 2 latest), up to which age in ms a holder is replaced
+--       conflict (0 refuse, 1 replace, 2 latest, 3 cancel), up to which age in ms a holder is replaced
 --       (0 is any), whether the bound of the queue is checked (0, 1); then, if a task has metadata, where that is: see about.lua
 -- Returns false if the queue is not registered: nothing was done; register it and call again.
 -- Returns false and the ids of all minions if one of them is needed and not among those of
@@ -137,7 +137,7 @@ local function moveWindow(p, ends, id, tail)
   p.ends, p.windowOf, p.windowName, p.moved = ends, id, sub(tail, 2), true
 end
 
-local ends, stops, freed = {}, {}, {} -- tasks that are replaced: they wait; minions have them; both
+local ends, stops, freed = {}, {}, {} -- tasks that are replaced: they wait; minions have them (and those that are cancelled); both
 
 -- replace ends a task whose key, or whose place behind the holder, the task x takes. by is the
 -- minion that has it, or nil.
@@ -239,7 +239,7 @@ end
 local function settleConflict(i, x, p)
   local conflict, most = arg(i, 9), tonumber(arg(i, 10))
   if not p.holder then
-    local free, waits = p.ends <= t, conflict == '2'
+    local free, waits = p.ends <= t, conflict >= '2'
     if (free or waits and p.windowOf ~= x.id) and not admit(i) then
       return false, fullMark(bound, bound - room), ''
     end
@@ -249,17 +249,21 @@ local function settleConflict(i, x, p)
       return true
     elseif p.windowOf == x.id then
       return false
-    elseif conflict == '2' then
+    elseif waits then
       p.since = t
       take(p, x, p.ends)
       return true
     end
     return false, p.windowOf, p.windowName
   end
+  local stop = nil -- the minion of a holder that is to be cancelled
   if conflict ~= '0' and (most == 0 or t - p.since <= most) then
     local can, by = whereIs(p)
     if can == nil then
       return nil
+    end
+    if conflict == '3' then
+      stop = by
     end
     if can then
       local old, next = p.holder, p.next
@@ -271,11 +275,14 @@ local function settleConflict(i, x, p)
       return true
     end
   end
-  if conflict == '2' then
+  if conflict >= '2' then
     if not p.next and not admit(i) then
       return false, fullMark(bound, bound - room), ''
     end
     wait(p, x)
+    if stop then
+      stops[#stops + 1] = { p.holder, stop }
+    end
     return true
   end
   return false, p.holder, sub(p.tail, 2)

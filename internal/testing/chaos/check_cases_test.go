@@ -157,6 +157,10 @@ var histories = []struct {
 	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +
 		"13 m0.1 start a 1\n 14 m0.1 return a 1 ok\n 15 s got a succeeded a#1\n 10 m1.1 start b 1\n 11 m1.1 return b 1 ok\n 12 s got b succeeded b#1", ""},
 
+	{"unique, and cancelled", ranOn + "500 m return a 1 cut\n 501 s got a canceled\n" + newest, ""},
+	{"unique, and not cancelled", ranOn + "4000 m return a 1 ok\n 4001 s got a succeeded a#1\n" + newest, "after kill"},
+	{"unique, and not cancelled by a task that only waits", strings.Replace(ranOn, "cancels", "replaces", 1) + "4000 m return a 1 ok\n 4001 s got a succeeded a#1\n" + newest, ""},
+	{"unique, and not cancelled by a minion that was stopped", "1500 i hit m stop 3900\n" + ranOn + "4000 m return a 1 ok\n 4001 s got a succeeded a#1\n" + newest, ""},
 	{"unique, one after the other", unique + "20 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
 	{"unique, and two at once", unique + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", "crowded"},
 	{"unique, and free at the start", strings.ReplaceAll(unique, "unique x", "unique x start") + "7 m1.1 start b 1\n 25 m1.1 return b 1 ok\n 26 s got b succeeded b#1", ""},
@@ -276,6 +280,12 @@ var histories = []struct {
 const (
 	full    = "1 s paused p\n 2 s send a bound 1 - p\n 3 s accepted a\n 4 s send b bound 1 - p\n"
 	emptied = "9 s resuming p\n 10 m start a 1\n 11 m return a 1 ok\n 12 s got a succeeded a#1\n"
+)
+
+// The beginning of a history in which a task cancels another one with its unique key, and the end of it.
+const (
+	ranOn  = "1 s send a unique x long\n 2 s accepted a\n 3 m start a 1\n 100 s send b unique x cancels\n 101 s accepted b\n"
+	newest = "4010 m start b 1\n 4011 m return b 1 ok\n 4012 s got b succeeded b#1"
 )
 
 // waiting returns the history of a call that waits for room until a time.

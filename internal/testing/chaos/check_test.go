@@ -44,7 +44,7 @@ func script(t *testing.T, text string) []Event {
 			case "pause":
 				e.Pause = w[5]
 			case "unique":
-				e.Unique = &Unique{Key: w[5], Start: w[6] == "start", Window: w[6] == "window", Replaces: w[6] == "replaces"}
+				e.Unique = &Unique{Key: w[5], Start: w[6] == "start", Window: w[6] == "window", Replaces: w[6] == "replaces" || w[6] == "cancels", Cancels: w[6] == "cancels", Long: w[6] == "long"}
 			case "bound": // most, whether it waits for room, pause
 				e.Bound = &Bound{Queue: "q", Most: attempts[w[5]], Waits: w[6] == "waits"}
 				e.Pause = w[7]

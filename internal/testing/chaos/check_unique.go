@@ -23,6 +23,7 @@ func (h *history) uniqueKeys(r *Report) {
 			continue
 		}
 		r.Duplicates += len(t.refusals)
+		h.ranOn(r, t)
 		for _, e := range t.refusals {
 			// Nobody but its sender knows a holder that has not started.
 			if holder := byID[e.Holder]; holder != nil && holder.unique != nil && !holder.damaged {
@@ -40,6 +41,27 @@ func (h *history) uniqueKeys(r *Report) {
 					r.addBoth(t, by, AfterKill, "%s was started by %s %v after %s had replaced it", t.key, a.Proc, time.Duration(a.At-by.stored), by.key)
 					break
 				}
+			}
+		}
+	}
+}
+
+// ranOn checks that a task that ran when t was stored, with the same key, was cancelled if t cancels such a task.
+func (h *history) ranOn(r *Report, t *taskHistory) {
+	if t.unique == nil || !t.unique.Cancels || t.storedFirst == 0 || t.doubted {
+		return
+	}
+	for _, u := range h.tasks {
+		if u == t || u.damaged || u.unique == nil || u.unique.Key != t.unique.Key || !u.unique.Long {
+			continue
+		}
+		for _, a := range u.attempts {
+			if a.ret == nil || a.At >= t.sent { // it may have started when t had been stored
+				continue
+			}
+			// Only faults until then can have kept the minion from ending it in time.
+			if on := a.ret.At - t.storedFirst; on > int64(2*grace) && len(h.causes(a.Proc, t.sent, t.storedFirst+int64(2*grace), true)) == 0 {
+				r.addBoth(u, t, AfterKill, "%s ran on in %s for %v after %s had cancelled it", u.key, a.Proc, time.Duration(on).Round(time.Millisecond), t.key)
 			}
 		}
 	}

@@ -115,6 +115,8 @@ type Unique struct {
 	Start    bool   `json:"start,omitempty"`    // it is free when the task starts
 	Window   bool   `json:"window,omitempty"`   // it is held for a time
 	Replaces bool   `json:"replaces,omitempty"` // the task may replace the one that has the key
+	Cancels  bool   `json:"cancels,omitempty"`  // the task cancels the one that has the key and runs, however old that is
+	Long     bool   `json:"long,omitempty"`     // the task runs for longer than a minion may take to learn that it is cancelled, and heeds that
 }
 
 // Bound is the bound of the queue of a task.

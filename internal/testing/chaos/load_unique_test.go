@@ -27,6 +27,9 @@ func (s *submitter) keyed(ctx context.Context, rnd *rand.Rand, over func() bool)
 	defer all.Wait()
 	for !over() && ctx.Err() == nil {
 		queue, n := s.Queues[rnd.IntN(len(s.Queues))], rnd.IntN(6)
+		if rnd.IntN(10) == 0 {
+			all.Go(func() { s.supersede(ctx, queue) })
+		}
 		name := fmt.Sprint("key ", n)
 		note := Event{Kind: Send, Key: s.otherKey("unique"), Unique: &Unique{Key: queue + " " + name, Start: n%3 == 0, Window: n == 5}}
 		opts := []task.Option{task.Queue(queue), task.Unique(name)}
@@ -36,11 +39,11 @@ func (s *submitter) keyed(ctx context.Context, rnd *rand.Rand, over func() bool)
 		if note.Unique.Window {
 			opts = append(opts, task.UniqueFor(time.Millisecond+upTo(rnd, 100*time.Millisecond)))
 		}
-		conflict := []task.Conflict{task.ConflictRefuse, task.ConflictJoin, task.ConflictReplace, task.ConflictLatest, task.ConflictLatest}[rnd.IntN(5)]
+		conflict := []task.Conflict{task.ConflictRefuse, task.ConflictJoin, task.ConflictReplace, task.ConflictLatest, task.ConflictLatest, task.ConflictCancel}[rnd.IntN(6)]
 		opts = append(opts, task.OnConflict(conflict))
-		if conflict == task.ConflictReplace || conflict == task.ConflictLatest {
-			note.Unique.Replaces = true
-			if rnd.IntN(2) == 0 {
+		if conflict == task.ConflictReplace || conflict == task.ConflictLatest || conflict == task.ConflictCancel {
+			note.Unique.Replaces, note.Unique.Cancels = true, conflict == task.ConflictCancel
+			if rnd.IntN(2) == 0 && !note.Unique.Cancels {
 				opts = append(opts, task.ConflictMaxAge(time.Millisecond+upTo(rnd, time.Second)))
 			}
 		}
@@ -67,6 +70,24 @@ func (s *submitter) keyed(ctx context.Context, rnd *rand.Rand, over func() bool)
 			}
 		})
 		time.Sleep(upTo(rnd, 20*time.Millisecond))
+	}
+}
+
+// supersede sends a task that runs for long, and soon after that one that cancels it.
+func (s *submitter) supersede(ctx context.Context, queue string) {
+	name := s.otherKey("newest")
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, long := range []bool{true, false} {
+		note := Event{Kind: Send, Key: s.otherKey("unique"), Unique: &Unique{Key: queue + " " + name, Replaces: !long, Cancels: !long, Long: long}}
+		a := workArgs{Key: note.Key}
+		if long {
+			a.For = 4 * grace
+		}
+		s.ledger.Note(note)
+		fut, _ := s.insistKeyed(ctx, note.Key, work.With(task.Queue(queue), task.Unique(name), task.OnConflict(task.ConflictCancel)).Bind(a))
+		all.Go(func() { s.result(ctx, note.Key, fut) })
+		time.Sleep(300 * time.Millisecond)
 	}
 }
 

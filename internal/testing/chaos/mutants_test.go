@@ -314,6 +314,10 @@ var known = []mutant{
 		"ends[#ends + 1] = { id = id, state = s, msg = msg, outcome = x.outcome }", "", "tasks with unique keys in the load, which replace each other",
 		[]Verdict{Lost, Crowded}, how{},
 	}, {
+		"a new task does not cancel the one that runs", "broker/memory/unique.go",
+		"q.stop(k.holder, fx)", "_ = fx", "tasks with unique keys in the load, which cancel each other, and the rule that those that run end soon",
+		[]Verdict{AfterKill}, how{simulated: true},
+	}, {
 		"a unique key has two holders", "broker/redis/lua/enqueue_unique.lua",
 		"  if not p.holder then\n", "  if true then\n", "tasks with unique keys in the load, and the rule about what runs at once",
 		[]Verdict{Crowded}, how{},

@@ -20,7 +20,7 @@ const (
 	RetryUsed    Verdict = "retry used"    // an attempt that was cut short has used up a retry
 	WrongResult  Verdict = "wrong result"  // a result that no attempt returned
 	WrongEnd     Verdict = "wrong end"     // failed or canceled without a cause
-	AfterKill    Verdict = "after kill"    // started after a kill had returned, or after another task had replaced it
+	AfterKill    Verdict = "after kill"    // started after a kill had returned, or after another task had replaced it; or ran on after that had cancelled it
 	AfterRefusal Verdict = "after refusal" // started although nothing was stored
 	NotOnce      Verdict = "not once"      // a callback or finalizer did not run, or ran without need
 	OutOfOrder   Verdict = "out of order"  // a part of a flow, or a task of a sequence, started too soon

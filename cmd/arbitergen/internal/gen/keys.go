@@ -55,7 +55,7 @@ var keyList = []key{
 	{name: "unique-in", form: "SCOPE:KEY", set: (*options).setUniqueIn},
 	{name: "unique-for", form: "DURATION", set: func(o *options, v string) error { return o.duration("UniqueFor", v, time.Nanosecond) }},
 	{name: "unique-until", form: "start", set: (*options).setUniqueUntil},
-	{name: "on-conflict", form: "refuse|join|replace|latest", set: (*options).setOnConflict},
+	{name: "on-conflict", form: "refuse|join|replace|latest|cancel", set: (*options).setOnConflict},
 	{name: "conflict-max-age", form: "DURATION", set: func(o *options, v string) error { return o.duration("ConflictMaxAge", v, time.Nanosecond) }},
 	{name: "priority", form: "NUMBER", set: (*options).setPriority},
 	{name: "fair", form: "ARGUMENT", set: (*options).setFair},

@@ -14,16 +14,17 @@ import (
 // TestKeysCoverOptions checks that each option of package task has a key, or is listed as one without.
 func TestKeysCoverOptions(t *testing.T) {
 	without := map[string]string{
-		"Deadline":  "a point in time is for one call",
-		"ETA":       "a point in time is for one call",
-		"Schema":    "generated code always has it",
-		"Detach":    "it removes Inherit",
-		"InProcess": "it removes Isolated",
-		"NoMeta":    "it removes Meta",
-		"Invalid":   "it reports an error of the program",
-		"FairKey":   "a key that is the same for all calls makes no turns; fair is FairKeyFrom",
-		"Sequence":  "the key comes from an argument; sequence is SequenceFrom",
-		"NoLane":    "it removes Priority, FairKey, Sequence and Limit",
+		"Deadline":    "a point in time is for one call",
+		"ETA":         "a point in time is for one call",
+		"WaitForRoom": "whether a call waits depends on the caller, whose context bounds the wait",
+		"Schema":      "generated code always has it",
+		"Detach":      "it removes Inherit",
+		"InProcess":   "it removes Isolated",
+		"NoMeta":      "it removes Meta",
+		"Invalid":     "it reports an error of the program",
+		"FairKey":     "a key that is the same for all calls makes no turns; fair is FairKeyFrom",
+		"Sequence":    "the key comes from an argument; sequence is SequenceFrom",
+		"NoLane":      "it removes Priority, FairKey, Sequence and Limit",
 
 		"UniqueUntilDone": "it removes UniqueFor and UniqueUntilStart",
 	}

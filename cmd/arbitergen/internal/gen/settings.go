@@ -155,10 +155,10 @@ func (o *options) setUniqueUntil(value string) error {
 
 func (o *options) setOnConflict(value string) error {
 	name, known := map[string]string{
-		"refuse": "ConflictRefuse", "join": "ConflictJoin", "replace": "ConflictReplace", "latest": "ConflictLatest",
+		"refuse": "ConflictRefuse", "join": "ConflictJoin", "replace": "ConflictReplace", "latest": "ConflictLatest", "cancel": "ConflictCancel",
 	}[value]
 	if !known {
-		return errors.New("want refuse, join, replace or latest")
+		return errors.New("want refuse, join, replace, latest or cancel")
 	}
 	o.conflict = value
 	o.add("OnConflict", taskPrefix+name)

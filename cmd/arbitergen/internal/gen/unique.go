@@ -15,7 +15,7 @@ func (t *task) readUnique() bool {
 	_, chosen := t.opts.at["on-conflict"]
 	if limited && (!chosen || t.opts.conflict == "refuse" || t.opts.conflict == "join") { // a wrong one was reported before
 		t.errorAt(t.opts.at["conflict-max-age"], "conflict-max-age: no holder of the unique key is replaced",
-			"add on-conflict=replace or on-conflict=latest, or leave conflict-max-age out")
+			"add on-conflict=replace, on-conflict=latest or on-conflict=cancel, or leave conflict-max-age out")
 		ok = false
 	}
 	if t.opts.uniqueArgs == nil {
