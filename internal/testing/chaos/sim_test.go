@@ -16,7 +16,7 @@ import (
 	"github.com/go-arbiter/arbiter/internal/testing/testform"
 )
 
-var seeds = flag.Uint64("seeds", testform.Pick[uint64](50, 2000), "the number of seeds of TestSimulation, beginning with -seed; one if only -seed is given")
+var seeds = flag.Uint64("seeds", testform.Pick[uint64](50, 600), "the number of seeds of TestSimulation, beginning with -seed; one if only -seed is given")
 
 // given reports whether a flag was on the command line.
 func given(name string) (yes bool) {
