@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -191,25 +192,23 @@ func (d *database) write(ctx context.Context, ob *outbox.Outbox, next *atomic.In
 		return 0, err
 	}
 	defer func() { _ = tx.Rollback() }()
-	n = 1 + rand.N(testform.Pick(10, 50))
+	n = 1 + rand.N(testform.Pick(10, 200))
 	calls := make([]task.Call[int], n)
+	entries := make([]any, n)
 	for i := range calls {
 		entry := int(next.Add(1))
-		if _, err := tx.ExecContext(ctx, d.query("INSERT INTO entries VALUES (?)"), entry); err != nil {
+		calls[i], entries[i] = noteTask.Bind(NoteArgs{N: entry}), entry
+	}
+	if _, err := tx.ExecContext(ctx, d.query("INSERT INTO entries VALUES (?)"+strings.Repeat(", (?)", n-1)), entries...); err != nil {
+		return 0, err
+	}
+	s, alone := ob.In(tx), rand.N(min(n, 5))
+	for _, call := range calls[:alone] {
+		if _, err := call.Send(ctx, s); err != nil {
 			return 0, err
 		}
-		calls[i] = noteTask.Bind(NoteArgs{N: entry})
 	}
-	s := ob.In(tx)
-	if rand.N(2) == 0 {
-		_, err = task.SendAll(ctx, s, calls...)
-	} else {
-		for _, call := range calls {
-			if _, err = call.Send(ctx, s); err != nil {
-				break
-			}
-		}
-	}
+	_, err = task.SendAll(ctx, s, calls[alone:]...)
 	if err != nil || rand.N(4) == 0 {
 		return 0, err
 	}
