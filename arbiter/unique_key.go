@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // KeyStatus tells which task has a unique key, which one waits behind it, and until when it is held at least. Its field
@@ -42,8 +43,12 @@ func (a *Arbiter) uniqueKey(ctx context.Context, what string, call task.Bound, a
 	if call == nil || call.Request() == nil {
 		return KeyStatus{}, fmt.Errorf("%s: %w: the zero Call; make one with Bind", what, broker.ErrInvalid)
 	}
+	req := call.Request()
+	if req.Spreads() { // it is not sent, so it gets no place
+		req = req.With(func(s *request.Settings) { s.Spread = 0 })
+	}
 	var draft broker.Task
-	if err := call.Request().Draft(&draft, a.codec, time.Now(), nil); err != nil {
+	if err := req.Draft(&draft, a.codec, time.Now(), nil); err != nil {
 		return KeyStatus{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if draft.Unique.Key == "" {

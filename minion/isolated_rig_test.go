@@ -236,6 +236,14 @@ var deeds = map[string]func(context.Context, deed) (trace, error){
 		err := errors.Join(s.Await(ctx, group.ID(), &got[0]), s.Await(ctx, last[0].ID(), &got[1]), s.Await(ctx, last[1].ID(), &got[2]))
 		return trace{Text: fmt.Sprint(got)}, err
 	},
+	"spread": func(ctx context.Context, d deed) (trace, error) {
+		late := plain.With(task.Spread(time.Duration(d.N)*time.Second), task.Delay(time.Hour))
+		futs, err := task.SendAll(ctx, submitter(ctx), late.Bind(args{1}), late.Bind(args{2}))
+		if err != nil {
+			return trace{}, err
+		}
+		return trace{Text: futs[0].ID().String() + " " + futs[1].ID().String()}, nil
+	},
 	"later": func(ctx context.Context, d deed) (trace, error) {
 		fut, err := plain.Apply(ctx, task.OnSuccess(ctx), args{d.N})
 		if err != nil {

@@ -26,6 +26,24 @@ func TestIsolatedSubmit(t *testing.T) {
 	if tr, err := y.do(deed{What: "pipe", N: 1}); err != nil || tr.Text != "[2 3]" {
 		t.Errorf("result: %+v, %v", tr, err)
 	}
+	began := time.Now()
+	spread, err := y.do(deed{What: "spread", N: 7200})
+	took := time.Since(began) + 10*time.Millisecond // the broker may round times
+	var due []time.Time
+	for text := range strings.FieldsSeq(spread.Text) {
+		id, err := task.ParseID(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := y.arb.Status(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		due = append(due, st.Due)
+	}
+	if err != nil || len(due) != 2 || (due[1].Sub(due[0])-time.Hour).Abs() > took {
+		t.Errorf("two calls that are spread over two hours are due at %v, %v", due, err)
+	}
 	if err := y.arb.SetMaxWaiting(t.Context(), "small", 1); err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/task"
+	"github.com/go-arbiter/arbiter/task/request"
 )
 
 // A handler can send tasks that must be stored only if it succeeds (task.OnSuccess). They
@@ -23,6 +24,9 @@ func (o *onSuccess) Submit(_ context.Context, calls ...task.Bound) error {
 	e := &task.SubmitError{Total: len(calls)}
 	now := time.Now()
 	for i, call := range calls {
+		if call != nil && call.Request().Spreads() {
+			request.Spread(calls)
+		}
 		if err := a.submitOnSuccess(call, now); err != nil {
 			f := task.FailedCall{Index: i, Name: "call", Err: err}
 			if call != nil && call.Request() != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -168,6 +170,53 @@ func repeatedAttempt(t *testing.T, c codec.Codec) {
 		}
 		if ran.Load() != 6 {
 			t.Errorf("%d children ran, want 6", ran.Load())
+		}
+	})
+}
+
+// A handler spreads the tasks that it sends together, at once and on success.
+func TestSpreadOfHandler(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		type start struct{ n, minute int }
+		var mu sync.Mutex
+		var starts []start
+		began := time.Now()
+		r.family(2, func(_ context.Context, a args) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			starts = append(starts, start{a.N, int(time.Since(began).Round(time.Second) / time.Minute)})
+			return a.N, nil
+		}, func(ctx context.Context, _ args) (int, error) {
+			info, _ := task.FromContext(ctx)
+			spread := work.With(task.Spread(4 * time.Minute))
+			var calls []task.Call[int]
+			for i := range 4 {
+				calls = append(calls, spread.Bind(args{i}))
+			}
+			if _, err := task.SendAll(ctx, info, calls...); err != nil {
+				return 0, err
+			}
+			if info.Attempt == 1 { // the next attempt sends the same calls, and they are stored once
+				return 0, errBad
+			}
+			if _, err := task.SendAll(ctx, task.OnSuccess(ctx), spread.Bind(args{10}), spread.Bind(args{11})); err != nil {
+				return 0, err
+			}
+			_, err := spread.Apply(ctx, info, args{20})
+			if !errors.Is(err, task.ErrInvalid) {
+				t.Errorf("a call that is sent alone: %v", err)
+			}
+			return 0, nil
+		})
+		if _, err := parent.Apply(t.Context(), r.arb, args{1}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		slices.SortFunc(starts, func(a, b start) int { return a.n - b.n })
+		if want := []start{{0, 0}, {1, 1}, {2, 2}, {3, 3}, {10, 0}, {11, 2}}; !slices.Equal(starts, want) {
+			t.Errorf("the starts are %v, want %v", starts, want)
 		}
 	})
 }

@@ -163,6 +163,8 @@ func TestTimesCountFromTheSubmission(t *testing.T) {
 			noteTask.With(task.Delay(time.Hour), task.Within(3*time.Hour)).Bind(NoteArgs{}),
 			noteTask.With(task.Delay(time.Minute), task.Within(2*time.Minute)).Bind(NoteArgs{}),
 			noteTask.Bind(NoteArgs{}),
+			noteTask.With(task.Spread(2 * time.Hour)).Bind(NoteArgs{}),
+			noteTask.With(task.Spread(2 * time.Hour)).Bind(NoteArgs{}),
 		}
 		d.inTx(t, func(tx *sql.Tx) {
 			if _, err := task.SendAll(t.Context(), ob.In(tx), calls...); err != nil {
@@ -190,6 +192,9 @@ func TestTimesCountFromTheSubmission(t *testing.T) {
 		}
 		if have := all[calls[2].Request().ID()]; have != (times{}) {
 			t.Errorf("a task without times has %v", have)
+		}
+		if first, second := all[calls[3].Request().ID()], all[calls[4].Request().ID()]; first != (times{}) || !near(second.delay, 30*time.Minute) {
+			t.Errorf("two tasks that are spread over two hours have %v and %v after half an hour in the table", first, second)
 		}
 	})
 }

@@ -73,6 +73,9 @@ func (s *submitter) Submit(ctx context.Context, calls ...task.Bound) error {
 		p.block = new(broker.Block)
 	}
 	for i, call := range calls {
+		if call != nil && call.Request().Spreads() {
+			request.Spread(calls)
+		}
 		r, err := p.prepare(call)
 		if err != nil {
 			sub.fail(i, i+1, err)

@@ -14,7 +14,7 @@ import (
 type Definition struct { //nolint:recvcheck // callers pass definitions by value
 	Name string     // 1 to 128 of A-Z a-z 0-9 _ . and -
 	When When       // see Cron and Every
-	Call task.Bound // a call of a single task, such as ReportTask.Bind(args); the options Delay, ETA, Deadline and Inherit are refused
+	Call task.Bound // a call of a single task, such as ReportTask.Bind(args); the options Delay, ETA, Spread, Deadline and Inherit are refused
 
 	Start time.Time // no tick before it; default: from the moment at which the schedule is stored on
 	End   time.Time // no tick after it; default: none
@@ -122,6 +122,8 @@ func (d *Definition) checkCall() error {
 		return errors.New("its Call waits for the result of another one")
 	case s.Delay != 0 || !s.ETA.IsZero():
 		return errors.New("its Call has the option Delay or ETA; set Jitter, or another When")
+	case s.Spread != 0:
+		return errors.New("its Call has the option Spread, which has no effect here; set Jitter")
 	case !s.Deadline.IsZero():
 		return errors.New("its Call has the option Deadline; use Within, which counts from each tick")
 	case s.Inherit:

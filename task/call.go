@@ -26,7 +26,7 @@ type Bound interface {
 func (c Call[Result]) Request() *request.Request { return c.req }
 
 // With returns another invocation with the same arguments and the options added. It has an
-// id of its own. In a pipe or group, each task gets the options. [Delay], [ETA] and
+// id of its own. In a pipe or group, each task gets the options. [Delay], [ETA], [Spread] and
 // unique keys are for single tasks only. [Retention] is set for the pipe or group itself, too.
 func (c Call[Result]) With(opts ...Option) Call[Result] {
 	if c.req == nil {
@@ -51,6 +51,9 @@ func (c Call[Result]) With(opts ...Option) Call[Result] {
 //   - [ErrIndeterminate], perhaps beside another one, if the call may have been stored all the
 //     same.
 func (c Call[Result]) Send(ctx context.Context, s Submitter) (*Future[Result], error) {
+	if err := c.req.Alone(); err != nil {
+		return nil, &SubmitError{Failed: []FailedCall{{ID: c.req.ID(), Name: c.req.Name(), Err: err}}, Total: 1}
+	}
 	if err := orNowhere(s).Submit(ctx, c); err != nil {
 		joined, err := join(err, c.req)
 		if err != nil {

@@ -49,6 +49,29 @@ func ETA(t time.Time) Option {
 	return newOption("ETA", onCall, func(s *request.Settings) { s.ETA = t })
 }
 
+// Spread spreads the starts of calls that are sent together evenly over d, so that they do not all begin at once. It adds to the
+// delay of each call:
+//
+//   - If n calls with Spread are sent by [SendAll], by the Submit of an arbiter or [Info], or as copies by arbiter.Count,
+//     call number i of these, from 0, is due i/n of d later. So the first is due at once, and the last one d/n before
+//     the end of d.
+//   - The SubmitSeq of an arbiter does not know how many calls there are. There, call number i is due later by the
+//     fractional part of i/φ of d, where φ is the golden ratio 1.618…. So the calls are not due in their order, but however
+//     many they are, their starts are spread evenly.
+//
+// The delays count from the moment at which a call is stored, by the broker's clock. The calls of one submission can
+// have different times d. A call that is sent again keeps its delay. The deadline of [Within] counts
+// from the moment at which the call is stored, too, so it should be longer than d.
+//
+// A call that is sent alone is refused with Spread, and so are a part of a pipe, group or squad, and the call of a schedule:
+// it would have no effect there. The default, 0, is no spread.
+func Spread(d time.Duration) Option {
+	return newOption("Spread", onCall, func(s *request.Settings) {
+		checkDuration(s, "Spread", d, 0)
+		s.Spread = d
+	})
+}
+
 // WaitForRoom lets a call wait if its queue is full: it is sent again until there is room, or until the context of the
 // submission ends. It tries at least once a second. Calls of one arbiter or minion that wait for the same queue are sent
 // in their order. By default such a call is refused with a

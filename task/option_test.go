@@ -34,6 +34,7 @@ type seen struct {
 var targets = map[string]func(...task.Option) seen{
 	onCall: func(opts ...task.Option) seen {
 		call := thumbTask.Bind(thumbArgs{}).With(opts...)
+		request.Spread([]task.Bound{thumbTask.Bind(thumbArgs{}).With(opts...), call}) // as if the two were sent together
 		record, err := call.Request().Prepare(codec.Msgpack(), time.UnixMilli(1_000_000))
 		if err != nil {
 			return seen{err: err}
@@ -90,6 +91,7 @@ var optionCases = []struct {
 	{"Delay", task.Delay(time.Second), task.Delay(0), []string{onCall}},
 	{"ETA", task.ETA(time.UnixMilli(2_000_000)), task.ETA(time.Time{}), []string{onCall}},
 	{"WaitForRoom", task.WaitForRoom(), nil, []string{onCall}},
+	{"Spread", task.Spread(time.Second), task.Spread(0), []string{onCall}},
 	{"Within", task.Within(time.Second), task.Within(0), []string{onCall}},
 	{"Deadline", task.Deadline(time.UnixMilli(2_000_000)), task.Deadline(time.Time{}), []string{onCall}},
 	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},

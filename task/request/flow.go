@@ -132,6 +132,9 @@ func (r *Request) With(change func(*Settings)) *Request {
 	if s.Unique.keyed() || s.Delay != 0 || !s.ETA.IsZero() {
 		c.fail(fmt.Errorf("%s: %w option: Delay, ETA and unique keys are for single tasks: give them to the calls in it", r.name, broker.ErrInvalid))
 	}
+	if s.Spread != 0 {
+		c.fail(c.noPlace())
+	}
 	if err := s.Unique.OnConflict.inFlow(); err != nil {
 		c.fail(fmt.Errorf("%s: %w", r.name, err))
 	}

@@ -39,6 +39,7 @@ type special struct {
 	flow     *Flow  // made from parts by the first call of Flow; guarded by the request's mu
 	hidden   bool   // the unique key is already in its stored form, which seal.Unique made
 	argsKey  string // the unique key that the arguments give; guarded by the request's mu
+	place    place  // among the requests that are spread; guarded by the request's mu
 }
 
 // ordinary is shared by all requests without special fields. It is never written: see own.
@@ -52,9 +53,10 @@ func (r *Request) own() *special {
 	return r.special
 }
 
-// reserve makes room for the unique key that the arguments give, if they give one.
+// reserve makes room for what is known only when the request is sent: the unique key that the arguments give, and the place
+// among others.
 func (r *Request) reserve() {
-	if r.settings.Unique.ByArgs {
+	if r.settings.Unique.ByArgs || r.settings.Spread != 0 {
 		r.own()
 	}
 }
@@ -187,6 +189,9 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.settings.Spread != 0 && !r.special.place.taken {
+		return r.noPlace()
+	}
 	key := ""
 	if r.settings.Unique.ByArgs {
 		var err error
@@ -209,6 +214,7 @@ func (r *Request) Draft(t *broker.Task, c codec.Codec, now time.Time, room []byt
 		r.payload, r.codec = slices.Clip(payload), c.Name()
 	}
 	r.settings.record(t, r.name, now)
+	t.Delay += r.special.place.part
 	t.ID, t.Codec, t.Payload, t.Flow.Upstream = r.id, strings.TrimPrefix(r.codec, sealedMark), r.payload, r.special.upstream
 	switch {
 	case key != "":

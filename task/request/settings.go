@@ -15,6 +15,7 @@ type Settings struct {
 	Slots         int                                      // Slots; default 0: the number of the registered handler
 	Delay         time.Duration                            // Delay; default none
 	ETA           time.Time                                // ETA; default none
+	Spread        time.Duration                            // Spread; default none
 	Within        time.Duration                            // Within; default none
 	Deadline      time.Time                                // Deadline; default none
 	Retries       int                                      // Retries; default broker.DefaultRetries: the minion's policy

@@ -114,6 +114,9 @@ func (p *submitter) submit(ctx context.Context, onSuccess bool, calls []task.Bou
 			fail(i, fmt.Errorf("%w: the zero Call; make one with Bind", broker.ErrInvalid))
 			continue
 		}
+		if call.Request().Spreads() {
+			request.Spread(calls)
+		}
 		req, err := p.prepare(call.Request(), now, 0)
 		if err != nil {
 			fail(i, err)

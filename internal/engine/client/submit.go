@@ -159,6 +159,9 @@ func (s *submission) prepare(c *Client, from *Child, now time.Time) {
 		req := requestOf(call)
 		err, sent := s.flowErr(i)
 		if !sent {
+			if req.Spreads() {
+				request.Spread(s.calls)
+			}
 			again, err = c.prepare(t, req, from, now, payloads.Room(), newID)
 			payloads.Keep(t.Payload)
 		}

@@ -17,6 +17,7 @@ func TestKeysCoverOptions(t *testing.T) {
 		"Deadline":    "a point in time is for one call",
 		"ETA":         "a point in time is for one call",
 		"WaitForRoom": "whether a call waits depends on the caller, whose context bounds the wait",
+		"Spread":      "a call that is sent alone is refused with it",
 		"Schema":      "generated code always has it",
 		"Detach":      "it removes Inherit",
 		"InProcess":   "it removes Isolated",
