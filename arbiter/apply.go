@@ -110,11 +110,16 @@ func (a *Arbiter) Apply(ctx context.Context, name string, opts ...ApplyOption) (
 }
 
 // join takes the calls that join another task out of the error of their submission. It returns these tasks by the
-// positions of the calls, and the error of the other calls.
+// positions of the calls, and the error of the other calls. The request of a zero call is nil.
 func join(sub *task.SubmitError, requests []*request.Request) (joined map[int]task.ID, left error) {
 	rest := &task.SubmitError{Total: sub.Total}
 	for _, f := range sub.Failed {
-		holder, joins, reason := requests[f.Index].Join(f.Err)
+		req := requests[f.Index]
+		if req == nil {
+			rest.Failed = append(rest.Failed, f)
+			continue
+		}
+		holder, joins, reason := req.Join(f.Err)
 		if joins {
 			if joined == nil {
 				joined = make(map[int]task.ID)

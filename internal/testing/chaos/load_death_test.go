@@ -73,12 +73,15 @@ func (s *submitter) backlog(ctx context.Context) {
 	ctx, end := context.WithDeadline(ctx, s.Until)
 	defer end()
 	late := work.With(task.Queue(s.Queues[0]), task.Delay(24*time.Hour))
-	for range backlogged / 1000 {
-		calls := make([]task.Call[string], 1000)
-		for i := range calls {
-			calls[i] = late.Bind(workArgs{Key: "backlog"})
-		}
-		_, _ = task.SendAll(ctx, s.arb, calls...)
+	for sent := 0; sent < backlogged && ctx.Err() == nil; {
+		stored, _ := s.arb.SubmitSeq(ctx, func(yield func(task.Bound) bool) {
+			for range backlogged - sent {
+				if !yield(late.Bind(workArgs{Key: "backlog"})) {
+					return
+				}
+			}
+		})
+		sent += stored
 	}
 }
 

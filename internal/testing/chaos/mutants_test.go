@@ -34,6 +34,10 @@ var known = []mutant{
 			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', HEAD - 21)\n      msgs[i] = msg\n    end\n", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
+		"the last calls of a sequence are not sent", "arbiter/submit_seq.go",
+		"err = s.send(ctx)\n\treturn s.stored, err", "return s.stored + len(s.part), nil", "calls in the load that are sent as a sequence",
+		[]Verdict{Lost}, how{simulated: true},
+	}, {
 		"a tick that a dead process has decided is forgotten", "schedule/run.go",
 		"if len(x.Intents) > 0 {\n\t\terr := r.finish", "if x.By != r.id && x.By != \"\" {\n\t\tnext.Intents = nil\n\t} else if len(x.Intents) > 0 {\n\t\terr := r.finish",
 		"schedules in the load, and the rule about ticks", []Verdict{Untimely}, how{simulated: true},

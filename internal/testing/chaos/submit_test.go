@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -167,13 +169,17 @@ func (s *submitter) sendNoted(ctx context.Context, rnd *rand.Rand, keys []string
 	return s.storeNoted(ctx, rnd.IntN(8) == 0, keys, calls, notes)
 }
 
-// storeNoted is sendNoted for calls of which is known whether they have little time.
+// storeNoted is sendNoted for calls of which is known whether they have little time. An even number of calls is sent as a sequence.
 func (s *submitter) storeNoted(ctx context.Context, giveUp bool, keys []string, calls []task.Call[string], notes []Event) []*task.Future[string] {
 	s.ledger.Note(notes...)
 	var futs []*task.Future[string]
 	s.store(ctx, giveUp, keys, func(ctx context.Context) ([]task.ID, error) {
 		var err error
-		futs, err = task.SendAll(ctx, s.arb, calls...)
+		if len(calls)%2 == 0 {
+			futs, err = s.sendSeq(ctx, calls)
+		} else {
+			futs, err = task.SendAll(ctx, s.arb, calls...)
+		}
 		ids := make([]task.ID, len(futs))
 		for i, f := range futs {
 			if f != nil {
@@ -183,6 +189,40 @@ func (s *submitter) storeNoted(ctx context.Context, giveUp bool, keys []string, 
 		return ids, err
 	})
 	return futs
+}
+
+// sendSeq is task.SendAll with SubmitSeq. A call that was not taken from the sequence counts as refused.
+func (s *submitter) sendSeq(ctx context.Context, calls []task.Call[string]) ([]*task.Future[string], error) {
+	_, err := s.arb.SubmitSeq(ctx, bound(calls))
+	futs := make([]*task.Future[string], len(calls))
+	for i, call := range calls {
+		futs[i] = task.NewFuture[string](s.arb, call.Request().ID())
+	}
+	sub, ok := errors.AsType[*task.SubmitError](err)
+	if !ok {
+		return futs, err
+	}
+	all := &task.SubmitError{Failed: slices.Clone(sub.Failed), Total: len(calls)}
+	for i := sub.Total; i < len(calls); i++ {
+		all.Failed = append(all.Failed, task.FailedCall{Index: i, Name: "call", Err: errNotTaken})
+	}
+	for _, f := range all.Failed {
+		futs[f.Index] = nil
+	}
+	return futs, all
+}
+
+var errNotTaken = errors.New("an earlier call of the sequence was refused")
+
+// bound returns the sequence of some calls.
+func bound(calls []task.Call[string]) iter.Seq[task.Bound] {
+	return func(yield func(task.Bound) bool) {
+		for _, call := range calls {
+			if !yield(call) {
+				return
+			}
+		}
+	}
 }
 
 // result waits for a result and records it. A flow that fails has none.
