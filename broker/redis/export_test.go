@@ -50,3 +50,6 @@ func (b *Broker) Round(ctx context.Context) (again time.Duration, err error) {
 	b.sweep(ctx, time.Now().Add(time.Minute))
 	return again, err
 }
+
+// Inline reports whether the requests of Enqueue and Settle run on the goroutine of the caller.
+func (b *Broker) Inline() bool { return b.cfg.inlining.works }

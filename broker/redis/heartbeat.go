@@ -211,6 +211,7 @@ func (b *Broker) heartbeatClient() redis.UniversalClient {
 	o.ConnMaxIdleTime, o.ConnMaxLifetime = -1, 0
 	o.Dialer = pollingDialer(o.Dialer)
 	o.MaxRetries = -1
+	o.ContextTimeoutEnabled = false // a heartbeat that its caller has left goes on, like other requests
 	client := redis.NewClient(&o)
 	for range 2 { // connect twice now, while the consumer is being opened
 		go client.Ping(b.ctx)

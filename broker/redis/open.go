@@ -61,6 +61,9 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	} else {
 		client = redis.NewUniversalClient(uni)
 	}
+	if one, ok := client.(*redis.Client); ok {
+		cfg.inlining.use(one)
+	}
 	cfg.where = hosts(rawURL)
 	unlog := forwardLog(cfg.logger)
 	b, err := newBroker(client, cfg)
@@ -180,7 +183,8 @@ func parseURL(rawURL string, cfg *config) (*redis.UniversalOptions, *redis.Optio
 		if o.ReadTimeout == 0 {
 			o.ReadTimeout = cfg.answerIn()
 		}
-		o.Dialer = dialer(o.DialTimeout, o.TLSConfig)
+		o.Dialer = dialer(o.DialTimeout, o.TLSConfig, cfg.inlining.wrap)
+		o.ContextTimeoutEnabled = true // see inlining.use
 		return nil, o, nil
 	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
 		u, err := parseMany(rawURL, cfg)
@@ -287,7 +291,8 @@ func parseMany(rawURL string, cfg *config) (*redis.UniversalOptions, error) {
 	if cfg.tls != nil {
 		u.TLSConfig = cfg.tls
 	}
-	u.Dialer = dialer(u.DialTimeout, u.TLSConfig)
+	u.Dialer = dialer(u.DialTimeout, u.TLSConfig, cfg.inlining.wrap)
+	u.ContextTimeoutEnabled = !cluster // see inlining.use
 	return u, nil
 }
 
@@ -357,7 +362,9 @@ func (b *Broker) check(ctx context.Context, probe func(context.Context) string) 
 	if err := b.ping(ctx, probe); err != nil {
 		return err
 	}
-	info, err := b.rdb.Info(ctx, "server", "memory").Result()
+	var info string
+	var err error
+	b.cfg.inlining.try(ctx, func(ctx context.Context) { info, err = b.rdb.Info(ctx, "server", "memory").Result() })
 	if err != nil {
 		info, err = b.rdb.Info(ctx).Result()
 	}

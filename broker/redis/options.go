@@ -45,6 +45,7 @@ type config struct {
 	password        string
 	reads           uint8 // the newest message version that is read: wire.MessageVersion except in tests
 	sentinel        login // for sentinels that have a user or password of their own
+	inlining        *inlining
 	err             error // the first error of an option
 }
 
@@ -62,7 +63,7 @@ func newConfig(opts []Option) config {
 	c := config{
 		namespace: DefaultNamespace, lease: DefaultLease, partitions: 1, largeRecordFrom: largeRecordFrom, reads: wire.MessageVersion, logger: slog.Default(),
 		atLeast: remember.AtLeast(), sweepStep: sweepStep, rounds: roundsEvery, registered: registeredFor, unused: unusedFor,
-		abandoned: broker.AbandonedAfter,
+		abandoned: broker.AbandonedAfter, inlining: &inlining{},
 	}
 	for _, o := range opts {
 		if o != nil {

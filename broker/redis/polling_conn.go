@@ -38,23 +38,24 @@ func pollingDialer(dial func(ctx context.Context, network, addr string) (net.Con
 	}
 }
 
-// dialer returns a dialer that dials like the client's own, and makes the connection polling
-// if the context asks for it. config is nil for a server without TLS.
-func dialer(timeout time.Duration, config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialer returns a dialer that dials like the client's own. It makes the connection polling if the
+// context asks for it, and otherwise passes it to wrap. config is nil for a server without TLS; with
+// TLS all this is done to the connection below TLS.
+func dialer(timeout time.Duration, config *tls.Config, wrap func(net.Conn) net.Conn) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if timeout == 0 {
 		timeout = 5 * time.Second // the client's default
 	}
-	usual := redis.NewDialer(&redis.Options{DialTimeout: timeout, TLSConfig: config})
 	plain := redis.NewDialer(&redis.Options{DialTimeout: timeout})
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if ctx.Value(pollingKey{}) == nil {
-			return usual(ctx, network, addr)
-		}
-		raw, err := plain(ctx, network, addr)
+		conn, err := plain(ctx, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		conn := polling(raw)
+		if ctx.Value(pollingKey{}) == nil {
+			conn = wrap(conn)
+		} else {
+			conn = polling(conn)
+		}
 		if config == nil {
 			return conn, nil
 		}

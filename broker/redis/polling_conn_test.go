@@ -89,7 +89,8 @@ func TestHeartbeatsPoll(t *testing.T) {
 		return
 	}
 	s := redistest.Start(t, path)
-	dial := pollingDialer(dialer(0, nil))
+	wrap := new(inlining).wrap
+	dial := pollingDialer(dialer(0, nil, wrap))
 	conn, err := dial(t.Context(), "tcp", s.Addr)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +99,7 @@ func TestHeartbeatsPoll(t *testing.T) {
 	if _, is := conn.(*pollingConn); !is {
 		t.Errorf("the connection is a %T", conn)
 	}
-	if usual, err := dialer(0, nil)(t.Context(), "tcp", s.Addr); err != nil {
+	if usual, err := dialer(0, nil, wrap)(t.Context(), "tcp", s.Addr); err != nil {
 		t.Error(err)
 	} else if _, is := usual.(*pollingConn); is {
 		t.Error("all connections are polling")
@@ -107,7 +108,7 @@ func TestHeartbeatsPoll(t *testing.T) {
 	}
 
 	guarded, config := redistest.StartTLS(t, path)
-	conn, err = pollingDialer(dialer(0, config))(t.Context(), "tcp", guarded.Addr)
+	conn, err = pollingDialer(dialer(0, config, wrap))(t.Context(), "tcp", guarded.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
