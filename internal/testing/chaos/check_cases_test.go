@@ -149,8 +149,17 @@ var histories = []struct {
 	{"schedule, a tick of no time", ticks(1000, 1500, 2000, 3000), "untimely"},
 	{"schedule, a tick after the end", ticks(1000, 2000, 3000, 4000), "untimely"},
 	{"schedule, a tick starts early", strings.Replace(ticks(1000, 2000, 3000), "2010 m0.1 start", "1980 m0.1 start", 1), "untimely"},
-	{"schedule, paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 3000), ""},
-	{"schedule, a tick while it is paused", "1500 s stopped p\n 2500 s continue p\n" + ticks(1000, 2000, 3000), "untimely"},
+	{"schedule, paused", halt(1500, 2500) + ticks(1000, 3000), ""},
+	{"schedule, paused soon after a tick was due", halt(2005, 2500) + ticks(1000, 3000), ""},
+	{"schedule, a tick is missing before a pause", halt(2500, 2600) + ticks(2000, 3000), "untimely"},
+	{"schedule, a tick is missing after a pause", halt(500, 1500) + ticks(3000), "untimely"},
+	{"schedule, a tick is missing between two pauses", halt(500, 1500) + halt(2500, 2600) + ticks(3000), ""},
+	{"schedule, perhaps paused by a process that was killed", "1500 s stopping p\n" + ticks(1000), ""},
+	{"schedule, a tick is missing before it was perhaps paused", "2500 s stopping p\n" + ticks(2000), "untimely"},
+	{"schedule, perhaps paused and then resumed", "500 s stopping p\n 1500 s continued p\n" + ticks(2000), "untimely"},
+	{"schedule, its resume may be lost by a failover", halt(100, 300) + "500 i hit server failover 600\n" + ticks(), ""},
+	{"schedule, its resume is stored before a failover", halt(100, 300) + "1500 i hit server failover 1600\n" + ticks(), "untimely"},
+	{"schedule, a tick while it is paused", halt(1500, 2500) + ticks(1000, 2000, 3000), "untimely"},
 	{"schedule, paused for good", "1500 s stopped p\n" + ticks(1000, 2000, 3000), "untimely, untimely"},
 	{"schedule, paused after its ticks", "3500 s stopped p\n" + ticks(1000, 2000, 3000), ""},
 	{"schedule, not known to be stored", strings.Replace(ticks(1000, 3000), "100 s ticks", "100 s0 recorded", 1), ""},
@@ -586,6 +595,11 @@ const killedThere = `
 	4 s killed a stopping
 	20 i hit m0.1 kill
 `
+
+// halt is a pause of the schedule p.
+func halt(from, to int) string {
+	return fmt.Sprintf("%d s stopping p\n %d s stopped p\n %d s continue p\n %d s continued p\n", from-10, from, to, to+10)
+}
 
 // ticks is a history of the schedule p, which is due each second up to the third one. The ticks with these nominal times run.
 func ticks(nominals ...int) string {

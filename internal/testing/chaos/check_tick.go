@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -13,8 +14,12 @@ type plan struct {
 	from   int64            // when it was known to be stored first
 	until  int64            // its end
 	paused []Event          // Stopped and Continue
+	asked  []Event          // Stopping and Continued
 	starts map[int64]*Event // the first start for each nominal time
 }
+
+// planned are the kinds of the events of schedules.
+var planned = []Kind{Ticks, Stopping, Stopped, Continue, Continued}
 
 func (h *history) plan(name string) *plan {
 	p := h.plans[name]
@@ -31,6 +36,8 @@ func (p *plan) add(e *Event) {
 		if p.every == 0 {
 			p.every, p.from, p.until = e.Within, e.At, e.Until
 		}
+	case Stopping, Continued:
+		p.asked = append(p.asked, *e)
 	default:
 		p.paused = append(p.paused, *e)
 	}
@@ -65,11 +72,12 @@ func (h *history) ticks(r *Report) {
 				r.add(t, Untimely, "%s was started by %s, but it was due while the schedule was paused", t.key, e.Proc)
 			}
 		}
-		if p.every == 0 || len(p.paused) > 0 { // a pause leaves ticks out that were due shortly before
+		if p.every == 0 {
 			continue
 		}
+		breaks := h.breaks(p)
 		for n := p.from - p.from%p.every + p.every; n <= p.until; n += p.every {
-			if p.starts[n] == nil {
+			if p.starts[n] == nil && !p.leftOut(n, breaks) {
 				h.missing(r, p, n)
 			}
 		}
@@ -86,6 +94,42 @@ func (p *plan) stopped(n int64) bool {
 		stopped = e.Kind == Stopped
 	}
 	return stopped
+}
+
+// breaks returns the times in which a schedule was perhaps paused: from each request to pause it to the return of the next one to
+// resume it. If a process is killed before it knows that its pause has returned, the schedule may be paused for good. If a server may
+// have lost a resume, the schedule may be paused until the next one.
+func (h *history) breaks(p *plan) (all []span) {
+	for _, e := range p.asked {
+		n := len(all)
+		switch open := n > 0 && all[n-1].to == math.MaxInt64; {
+		case e.Kind == Stopping && !open:
+			all = append(all, span{e.At, math.MaxInt64})
+		case e.Kind == Continued && open && !h.forgets(e.At):
+			all[n-1].to = e.At
+		}
+	}
+	return all
+}
+
+// forgets reports whether a server may have lost what it stored at a time.
+func (h *history) forgets(at int64) bool {
+	return slices.ContainsFunc(h.faults, func(f Event) bool {
+		return (f.Fault == Failover || f.Fault == PowerFailure) && f.At-int64(lag) <= at && at <= f.Until
+	})
+}
+
+// leftOut reports whether a pause may have left a tick out. When a schedule is resumed, the ticks that were due before and that nobody
+// has decided are left out, also those from before the pause. Ticks are decided in order. So if a later tick started before the pause
+// was requested, the tick was decided before the pause, which does not leave it out then.
+func (p *plan) leftOut(n int64, breaks []span) bool {
+	decided := int64(math.MaxInt64)
+	for later, e := range p.starts {
+		if later > n {
+			decided = min(decided, e.At)
+		}
+	}
+	return slices.ContainsFunc(breaks, func(b span) bool { return b.from < decided && n-early <= b.to })
 }
 
 // missing reports that a tick has not started, unless a server may have lost it.

@@ -44,7 +44,7 @@
 //   - Tasks that share a unique key do not run at the same time, with the same exception, unless the
 //     key is free when they start. No send is refused because of a task that has ended. A task that
 //     was replaced does not start any more.
-//   - Each tick of a schedule starts, unless the schedule was paused, and not before its time. No
+//   - Each tick of a schedule starts, and not before its time, unless a pause may have left it out. No
 //     tick is due while a schedule is paused, or at any other time than its definition says. Runs
 //     of a schedule whose runs wait for each other are judged as if they shared a limit of one.
 //   - A task expires only after its deadline. It does not start after its deadline. A

@@ -18,9 +18,11 @@ const (
 	Paused   Kind = "paused"   // the pause in Pause was requested, and the request returned no error
 	Resuming Kind = "resuming" // a request to resume it is about to be sent
 
-	Ticks    Kind = "ticks"    // the schedule Key is stored: it is due at each multiple of Within, up to Until
-	Stopped  Kind = "stopped"  // a pause of the schedule Key has returned
-	Continue Kind = "continue" // the schedule Key is about to be resumed
+	Ticks     Kind = "ticks"     // the schedule Key is stored: it is due at each multiple of Within, up to Until
+	Stopping  Kind = "stopping"  // the schedule Key is about to be paused
+	Stopped   Kind = "stopped"   // a pause of the schedule Key has returned
+	Continue  Kind = "continue"  // the schedule Key is about to be resumed
+	Continued Kind = "continued" // a resume of the schedule Key has returned
 
 	// Handlers write these.
 

@@ -100,7 +100,7 @@ func read(events []Event, lease int64) *history {
 			h.noted[e.ID] = append(h.noted[e.ID], &attempt{Event: *e})
 			continue
 		}
-		if e.Kind == Ticks || e.Kind == Stopped || e.Kind == Continue {
+		if slices.Contains(planned, e.Kind) {
 			h.plan(e.Key).add(e)
 			continue
 		}

@@ -73,12 +73,15 @@ func (s *submitter) ticks(ctx context.Context, rnd *rand.Rand, sched *schedule.S
 		}
 		name := defs[2].Name
 		time.Sleep(upTo(rnd, every))
+		s.ledger.Note(Event{Kind: Stopping, Key: name}) // before the request: the process may be killed before its reply is noted
 		if insist(func() error { return sched.Pause(ctx, name, "") }) {
 			s.ledger.Note(Event{Kind: Stopped, Key: name})
 			time.Sleep(upTo(rnd, 2*every))
 			s.ledger.Note(Event{Kind: Continue, Key: name})
 		}
-		insist(func() error { return sched.Resume(ctx, name) })
+		if insist(func() error { return sched.Resume(ctx, name) }) {
+			s.ledger.Note(Event{Kind: Continued, Key: name})
+		}
 		time.Sleep(upTo(rnd, every))
 	}
 }

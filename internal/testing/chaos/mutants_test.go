@@ -50,6 +50,10 @@ var known = []mutant{
 		"if s.Paused == nil {\n\t\tchanged = s.decideDue(now)", "if now > 0 {\n\t\tchanged = s.decideDue(now)", "schedules that are paused in the load, and the rule about ticks",
 		[]Verdict{Untimely}, how{simulated: true},
 	}, {
+		"a schedule that was resumed stays paused", "schedule/operate.go",
+		"x.Paused, x.Last = nil, max(x.Last, now)", "x.Last = max(x.Last, now)", "schedules that are paused in the load, and the rule about ticks",
+		[]Verdict{Untimely}, how{simulated: true},
+	}, {
 		"runs of a schedule do not wait for each other", "schedule/advance.go",
 		"return s.def.Overlap == OverlapAllow || len(s.Open)+len(s.Intents)+len(s.Waiting) == 0", "return true", "schedules whose runs wait for each other in the load",
 		[]Verdict{Crowded}, how{simulated: true},

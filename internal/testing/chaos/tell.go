@@ -98,10 +98,14 @@ func (e Event) String() string {
 		return fmt.Sprintf("the broker has recorded that %s is about to start attempt %d of %s", e.Proc, e.Attempt, e.ID)
 	case Ticks:
 		return fmt.Sprintf("%s has stored the schedule %s, with a tick each %v", e.Proc, e.Key, time.Duration(e.Within))
+	case Stopping:
+		return fmt.Sprintf("%s pauses the schedule %s", e.Proc, e.Key)
 	case Stopped:
 		return fmt.Sprintf("%s has paused the schedule %s", e.Proc, e.Key)
 	case Continue:
 		return fmt.Sprintf("%s resumes the schedule %s", e.Proc, e.Key)
+	case Continued:
+		return fmt.Sprintf("%s has resumed the schedule %s", e.Proc, e.Key)
 	case Return:
 		return fmt.Sprintf("%s returns from %s, attempt %d: %s", e.Proc, e.Key, e.Attempt, e.Outcome)
 	case Promise:
