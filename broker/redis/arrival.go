@@ -285,7 +285,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 	var calls []*call
 	var positions [][]int       // of each call in tasks
 	open := make(map[*keys]int) // by partition, the index of the call that is still filled
-	sizes := make(map[*keys]int)
+	sizes, costs := make(map[*keys]int), make(map[*keys]int)
 	for i, t := range tasks {
 		if errs[i] = t.Check(b.cfg.limits); errs[i] != nil {
 			continue
@@ -297,9 +297,9 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		}
 		k := q.partition(t.ID)
 		n, ok := open[k]
-		if !ok || len(positions[n]) == broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
+		if !ok || costs[k]+laneCost(t) > broker.MaxBatch || sizes[k]+t.Size() > broker.MaxBatchBytes {
 			n = len(calls)
-			open[k], sizes[k] = n, 0
+			open[k], sizes[k], costs[k] = n, 0, 0
 			keys := append([]string{k.ready, k.checked, k.due, k.scheduled, k.watch, k.holders}, k.lanes...)
 			calls = append(calls, &call{script: scriptRelease, keys: keys, args: []any{k.wake}})
 			positions = append(positions, nil)
@@ -307,6 +307,7 @@ func (b *Broker) releaseNow(ctx context.Context, tasks []*broker.Task) error {
 		calls[n].args = append(calls[n].args, t.ID[:], wire.AppendRecord(nil, t))
 		positions[n] = append(positions[n], i)
 		sizes[k] += t.Size()
+		costs[k] += laneCost(t)
 	}
 	runAll(ctx, b, calls)
 	for n, c := range calls {

@@ -72,9 +72,9 @@ func (b *Broker) cancelNow(ctx context.Context, ids []broker.ID) ([]broker.Cance
 // which is the number of tasks times the number of minions.
 const ownerFields = 20_000
 
-// endedAtOnce is how many tasks one script ends at most. Each takes about 40 µs on a slow
-// machine, and other clients wait meanwhile.
-const endedAtOnce = 250
+// endedAtOnce is how many tasks one script ends at most. Each takes up to 80 µs if it has a lane with many limits,
+// and other clients wait meanwhile.
+const endedAtOnce = 150
 
 // ownedAtOnce returns for how many tasks one script may search the owners among so many
 // minions. It returns at most most.

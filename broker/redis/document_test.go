@@ -103,9 +103,11 @@ func TestLargePagesOfDocuments(t *testing.T) {
 	if path == "" {
 		return
 	}
-	server := redistest.Start(t, path)
+	redistest.ShortScripts(t, path, scriptMost, largePagesOfDocuments)
+}
+
+func largePagesOfDocuments(t *testing.T, server *redistest.Server) {
 	b, ctx := open(t, server.URL()), t.Context()
-	redistest.WatchScripts(t, server, scriptMost)
 	data := make([]byte, broker.MaxBatchBytes/broker.MaxBatch)
 	for i := range broker.MaxBatch + 1 {
 		if _, err := b.WriteDocument(ctx, "c", broker.Document{Name: fmt.Sprint("d", i), Data: data}); err != nil {

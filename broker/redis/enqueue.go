@@ -15,8 +15,8 @@ import (
 // This file stores new tasks.
 //
 // Enqueue divides a batch into parts, one for each run of a script: the tasks of a part go to
-// one partition, and are at most broker.MaxBatch tasks and about broker.MaxBatchBytes. All
-// parts are sent in one round trip. There are two scripts. Ordinary tasks, which are ready at
+// one partition, and are at most broker.MaxBatch tasks and about broker.MaxBatchBytes; fewer if they
+// have lanes (see laneCost). All parts are sent in one round trip. There are two scripts. Ordinary tasks, which are ready at
 // once, go by enqueue_plain, which only appends messages and states. Tasks with a delay, a
 // deadline or a flow, and blocked ones, go by enqueue, which is slower. A
 // part of ordinary tasks falls back to enqueue if enqueue_plain does not store it: a task
@@ -82,12 +82,13 @@ func (b *Broker) enqueueNow(ctx context.Context, tasks []*broker.Task) error {
 		}
 		// Begin a new part if there is none, it is full, or a block would be cut in two.
 		size := t.Size()
-		if p == nil || p.size+size > broker.MaxBatchBytes || p.count() == broker.MaxBatch || p.cut(t, len(tasks)-i) {
+		if p == nil || p.size+size > broker.MaxBatchBytes || p.cost+laneCost(t) > broker.MaxBatch || p.cut(t, len(tasks)-i) {
 			p = &part{destination: to, cfg: &b.cfg, simple: !k.bounded.is(), in: newScratch()}
 			defer p.free()
 			parts = append(parts, p)
 		}
 		p.size += size
+		p.cost += laneCost(t)
 		p.add(i, t, len(tasks)-i)
 		p.simple = p.simple && p.field(t, seen)
 	}
@@ -132,6 +133,7 @@ type part struct {
 	cfg       *config
 	simple    bool          // whether enqueue_plain can store it: no other messages, and no id twice
 	size      int           // of the records, in bytes
+	cost      int           // of the tasks, see laneCost
 	in        *scratch      // in.bytes has the records of the plain messages, one behind the other
 	positions []int         // index in the batch of each plain message
 	plain     []int         // where each plain message ends in in.bytes

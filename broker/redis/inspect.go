@@ -319,8 +319,8 @@ func (b *Broker) requeueNow(ctx context.Context, ids []broker.ID) ([]error, erro
 }
 
 // requeueAtOnce is how many dead letters one run of the script requeues at most. The
-// script calls more than ten commands for each, and the server does nothing else meanwhile.
-const requeueAtOnce = 250
+// script calls more than ten commands for each, more with a lane, and the server does nothing else meanwhile.
+const requeueAtOnce = 100
 
 // letter is a dead letter that is to be requeued.
 type letter struct {

@@ -18,6 +18,20 @@ import (
 // data and how tasks wait, lane_take.lua hands them out, and limit.lua changes definitions. All
 // of it is in the first partition of a queue.
 
+// laneCost returns how much work a task is for a script that puts it in line or hands it out, compared
+// with a task without a lane. A script gets tasks that cost at most broker.MaxBatch together, so that
+// it stays short: the server does nothing else meanwhile.
+func laneCost(t *broker.Task) int {
+	if t.Lane == nil {
+		return 1
+	}
+	cost := 2 + 2*len(t.Lane.Limits)
+	if t.Lane.Sequence != "" {
+		cost++
+	}
+	return cost
+}
+
 // SetLimit implements [broker.Lanes].
 func (b *Broker) SetLimit(ctx context.Context, queue string, l broker.Limit) error {
 	if err := l.Check(); err != nil {

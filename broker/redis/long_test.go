@@ -47,10 +47,12 @@ func TestNoLongScripts(t *testing.T) {
 	if path == "" {
 		return
 	}
+	redistest.ShortScripts(t, path, scriptMost, noLongScripts)
+}
+
+func noLongScripts(t *testing.T, server *redistest.Server) {
 	const minions, n = 200, broker.MaxBatch
-	server := redistest.Start(t, path)
 	b, raw, ctx := open(t, server.URL()), server.Client(), t.Context()
-	watch := redistest.WatchScripts(t, server, scriptMost)
 	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 2 * n})
 	base := "{" + redis.DefaultNamespace + ":q}:"
 	until := float64(time.Now().Add(time.Hour).UnixMilli())
@@ -147,13 +149,115 @@ func TestNoLongScripts(t *testing.T) {
 	if err := c.Heartbeat(ctx, broker.Load{}); err != nil {
 		t.Fatal(err)
 	}
-	long := watch.Stop()
-	if err := redistest.Tells(); err != nil {
-		t.Log(err)
+}
+
+// No script takes long with the largest batches of tasks that have lanes.
+func TestNoLongScriptsWithLanes(t *testing.T) {
+	t.Parallel()
+	path := redistest.Path(t)
+	if path == "" {
 		return
 	}
-	for _, l := range long {
-		t.Error(l)
+	for _, c := range []struct {
+		name string
+		set  func(x *broker.Task, n int)
+	}{
+		{"many limits", func(*broker.Task, int) {}},
+		{"limits and keys of their own", func(x *broker.Task, n int) {
+			x.Lane.Key = fmt.Sprint(n)
+			for i := range x.Lane.Limits {
+				x.Lane.Limits[i].Key = x.Lane.Key
+			}
+		}},
+		{"sequences of their own", func(x *broker.Task, n int) { x.Lane.Sequence = fmt.Sprint(n) }},
+		{"delays", func(x *broker.Task, _ int) { x.Delay = time.Millisecond }},
+		{"unique keys", func(x *broker.Task, n int) { x.Unique.Key = fmt.Sprint(n) }},
+		{"other tasks between them", func(x *broker.Task, n int) {
+			if n%2 == 0 {
+				x.Lane = nil
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			redistest.ShortScripts(t, path, scriptMost, func(t *testing.T, server *redistest.Server) { laneScripts(t, server, c.set) })
+		})
+	}
+}
+
+func laneScripts(t *testing.T, server *redistest.Server, set func(x *broker.Task, n int)) {
+	const n, batches = broker.MaxBatch, 3
+	b, ctx := open(t, server.URL()), t.Context()
+	for i := range broker.MaxCharges {
+		if err := b.SetLimit(ctx, "q", broker.Limit{Name: fmt.Sprint("limit", i), Most: 1_000_000}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit := func(first int) {
+		batch := make([]*broker.Task, n)
+		for i := range batch {
+			batch[i] = newTask("q", func(x *broker.Task) {
+				x.Lane = &broker.Lane{Priority: uint8(i % 10), Key: fmt.Sprint("tenant", i%50)}
+				for l := range broker.MaxCharges {
+					x.Lane.Limits = append(x.Lane.Limits, broker.Charge{Limit: fmt.Sprint("limit", l), Cost: 1})
+				}
+				set(x, first+i)
+			})
+		}
+		enqueue(t, b, batch...)
+	}
+	for i := range batches {
+		submit(i * n)
+	}
+	c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: batches * n})
+	got := dequeue(t, c, batches*n, time.Minute, "q")
+
+	// Some succeed; others are retried at once or later, or given back. The last ones are lost with the minion.
+	part := len(got) / 5
+	settlements := make([]broker.Settlement, 0, len(got))
+	for i, d := range got[:4*part] {
+		s := succeed(d, "")
+		switch i / part {
+		case 1:
+			s.Verb, s.Outcome = broker.VerbRetry, broker.Outcome{State: broker.StateFailed, Err: &broker.Failure{Message: "no"}, Name: d.Name, Attempts: d.Attempt}
+		case 2:
+			s.Verb, s.Outcome, s.Delay = broker.VerbSnooze, broker.Outcome{}, time.Millisecond
+		case 3:
+			s.Verb, s.Outcome, s.Unstarted = broker.VerbGiveBack, broker.Outcome{}, true
+		}
+		settlements = append(settlements, s)
+	}
+	settle(t, c, settlements...)
+	if err := c.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	// What is left is handed out again, and fails. Its dead letters are requeued and then cancelled.
+	c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: batches * n})
+	got = dequeue(t, c, 4*part, time.Minute, "q")
+	settlements, dead := settlements[:0], make([]broker.ID, 0, len(got))
+	for _, d := range got {
+		s := succeed(d, "")
+		s.Outcome.State, s.Outcome.Result, s.Outcome.Err = broker.StateFailed, nil, &broker.Failure{Message: "no"}
+		settlements, dead = append(settlements, s), append(dead, d.ID)
+	}
+	settle(t, c, settlements...)
+	errs, err := b.Requeue(ctx, dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	verdicts, err := b.Cancel(ctx, dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range verdicts {
+		if v != broker.CancelPrevented {
+			t.Fatalf("a requeued task could not be cancelled: %v", v)
+		}
 	}
 }
 

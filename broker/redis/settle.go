@@ -13,7 +13,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
-// Settle ends attempts, up to a thousand in one run of settle.lua. This file turns a batch of
+// Settle ends attempts, up to a thousand in one run of settle.lua; fewer if their tasks have lanes. This file turns a batch of
 // settlements into the arguments of that script, as few and as short as possible: at high
 // rates a minion and the server spend most of their time on settling.
 //
@@ -220,6 +220,7 @@ type settling struct {
 	about     bool     // the hash about may have to change, see described
 	keyed     bool     // a task has a unique key
 	count     int      // of settlements
+	cost      int      // of their tasks, see laneCost
 	size      int      // of the arguments in bytes, about
 }
 
@@ -265,7 +266,7 @@ type members struct {
 
 // full reports whether the call is large enough, so that the next settlement begins another.
 func (st *settling) full() bool {
-	return st.count >= broker.MaxBatch || st.size >= broker.MaxBatchBytes
+	return st.cost >= broker.MaxBatch || st.size >= broker.MaxBatchBytes
 }
 
 var verbs = [...]string{
@@ -339,6 +340,7 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 		m.parked = append(m.parked, d.ID[:], need)
 	}
 	st.count++
+	st.cost += laneCost(&d.Task)
 	st.size += len(m.notices) - was + 6
 	m.positions = append(m.positions, position)
 	for _, t := range s.Submit {

@@ -28,8 +28,9 @@ redis.call('HDEL', flight, '')
 
 local t = now()
 
--- Move due tasks to the queue. The batches grow as long as the messages are small.
-local batch, moved, bytes = 8, 0, 0
+-- Move due tasks to the queue. The batches grow as long as the messages are small. A task with a lane
+-- counts as five others, since it takes so much longer.
+local batch, moved, bytes, inLine = 8, 0, 0, 0
 while moved < 1000 and bytes < 1048576 do
   local ids = redis.call('ZRANGEBYSCORE', due, '-inf', t, 'LIMIT', 0, batch)
   if #ids == 0 then
@@ -75,8 +76,8 @@ while moved < 1000 and bytes < 1048576 do
     noteOverdue(KEYS[11])
     unpark(KEYS[10], KEYS[11], overdue)
   end
-  moved = moved + #ids
-  batch = math.min(batch * 4, 500)
+  moved, inLine = moved + #ids + 4 * #lined, inLine + #lined
+  batch = math.min(batch * 4, #lined > 0 and 64 or 500)
 end
 local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 
@@ -108,7 +109,7 @@ local L, open = lining and laneKeys(14, later), false
 -- says whether others may be handed out. It returns how many of those tasks have had a turn.
 local function handOut(many, plain)
   local msgs, owned, size, slots
-  msgs, owned, size, open, slots = takeLined(L, t, many, room, KEYS[12], KEYS[13], plain, pausing and paused, aside, ready)
+  msgs, owned, size, open, slots = takeLined(L, t, many, room, inLine, KEYS[12], KEYS[13], plain, pausing and paused, aside, ready)
   if #msgs > 0 then
     redis.call('HSET', flight, unpack(owned))
   end

@@ -6,7 +6,11 @@
 --
 -- It tries the line that has the next turn, again and again. Each try hands out a task, or closes
 -- what has no room, or corrects a turn that is too early. Changes are stored together in the end.
-function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
+-- The calls of a script work until their steps cost 1,000 together, so that it stays short. The cost of
+-- a hand-out depends on how many limits the task uses. A try that hands out nothing may need several
+-- commands: it may set a paused task aside, for example. before is how many tasks the script has put in
+-- line already, each of which costs 5.
+function takeLined(L, t, most, room, before, halt, flows, plain, paused, aside, ready)
   L.width = math.min(most + 1, 100)
   forgetRates(L)
   for _, use in ipairs(redis.call('ZRANGEBYSCORE', L.opening, '-inf', t, 'LIMIT', 0, 100)) do
@@ -27,7 +31,8 @@ function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
       from = '[\0' .. string.char(string.byte(member, 2) + 1)
     end
   until not member
-  local out, owned, size, slots, steps = {}, {}, 0, 0, 0
+  local out, owned, size, slots = {}, {}, 0, 0
+  L.steps = L.steps or math.min(5 * before, 900)
   local gone, taken = {}, {} -- members of lined, and ids in later, to be removed
   local still = {} -- ids of paused tasks, to be set aside
   local lines = {} -- by name: the positions and ids of some tasks in line, the first of them, and whether there are no more
@@ -100,8 +105,8 @@ function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
     end
   end
 
-  -- try tries the line that has the next turn of a priority. It returns 'taken' if it has handed out
-  -- its first task. If only is set, it returns 'free' instead if it could.
+  -- try tries the line that has the next turn of a priority. If it hands out the first task of the line it
+  -- returns what that costs. If only is set, it hands out nothing, and returns 0 if it could.
   local function try(level, only)
     local class, key, turn, alone = nextLine(L, level)
     if not class then
@@ -115,7 +120,7 @@ function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
       end
     end
     if only then
-      return 'free'
+      return 0
     end
     local line = class.name .. key
     local head = headOf(line, alone and L.width or 2)
@@ -163,11 +168,10 @@ function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
     owned[#owned + 1] = id
     owned[#owned + 1] = msg
     size = size + #msg
-    return 'taken'
+    return 2 + 2 * #class.uses
   end
 
-  while #out + slots < most and size < room and steps < 1500 do
-    steps = steps + 1
+  while #out + slots < most and size < room and L.steps < 1000 do
     local priority, top, below = choose()
     if not priority then
       break
@@ -175,21 +179,26 @@ function takeLined(L, t, most, room, halt, flows, plain, paused, aside, ready)
     local turn = levels[priority] and first(L, levels[priority])
     if priority == 5 and plain > 0 and (not turn or plainTime <= (tonumber(string.sub(turn, 1, TIME)) or 0)) then
       plainTime = serve(5, plainTime, STEP)
-      slots, plain = slots + 1, plain - 1
+      slots, plain, L.steps = slots + 1, plain - 1, L.steps + 1
       count(priority, top, below)
-    elseif try(levels[priority]) then
-      count(priority, top, below)
+    else
+      local cost = try(levels[priority])
+      if cost then
+        count(priority, top, below)
+      end
+      L.steps = L.steps + (cost or 6)
     end
     fileNodes(L)
   end
   -- Close what has no room any more, so that no minion is woken for it.
   local open
+  local tries = 0
   repeat
-    steps = steps + 1
+    tries = tries + 1
     open = choose()
     local free = open and plain == 0 and try(levels[open], true)
     fileNodes(L)
-  until not open or plain > 0 or steps > 1600 or free
+  until not open or plain > 0 or tries > 100 or free
 
   L.fields.t, L.fields.b = text(since), text(lower)
   L.fields.q = plain > 0 and text(plainTime) or false

@@ -47,7 +47,7 @@ repeat
   for i = 1, #page[2], 2 do
     -- HSCAN returns a hash that the server keeps in one piece as a single page. The next call
     -- reads the elements that are too many for this one.
-    if #fields >= 900 or bytes >= 1048576 then
+    if #fields + 8 * #lined >= 900 or bytes >= 1048576 then
       break
     end
     local id, msg = page[2][i], page[2][i + 1]
@@ -77,7 +77,7 @@ repeat
         string.sub(again, 26, 51) .. string.char(strikes) .. string.sub(again, 53)
     end
   end
-until cursor == '0' or #fields >= 900 or bytes >= 1048576
+until cursor == '0' or #fields + 8 * #lined >= 900 or bytes >= 1048576
 
 -- A cancel does not see the tasks of a lost minion as running, so it has ended them. Such a task
 -- is final and must not be put back.

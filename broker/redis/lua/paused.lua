@@ -125,8 +125,8 @@ local function bringBack(paused, aside, back, later, plain, lined)
       redis.call('HDEL', later, unpack(moves))
     end
     redis.call('ZREM', back, unpack(ids))
-    moved = moved + #ids
-    batch = math.min(batch * 4, 250)
+    moved = moved + #ids + 4 * #lanes -- putting a task in line takes longer
+    batch = math.min(batch * 4, #lanes > 0 and 64 or 250)
   end
   if redis.call('EXISTS', back) == 0 and redis.call('HDEL', paused, 'b') == 1 and redis.call('EXISTS', aside) == 1 then
     redis.call('RENAME', aside, back)

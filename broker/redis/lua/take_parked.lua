@@ -20,12 +20,13 @@ end
 redis.call('HDEL', flight, '') -- for a server out of memory: see dequeue.lua
 
 local out, left = { now(), 0 }, 0
+local seenAll = 0 -- how many tasks were looked at; one that is put in line counts as five, since it takes longer
 local pausing = redis.call('EXISTS', KEYS[21]) == 1
 local whole = pausing and redis.call('HEXISTS', KEYS[21], '') == 1
 for a = 5, #ARGV do
   local need = ARGV[a]
   local ids = { true }
-  while #ids > 0 and most > 0 and room > 0 do
+  while #ids > 0 and most > 0 and room > 0 and seenAll < 1000 do
     ids = redis.call('ZRANGEBYSCORE', parked, need, need, 'LIMIT', 0, math.min(most, 100))
     if #ids > 0 then
       -- If a message has no FlagParked, the task is not parked any more: a build that does not
@@ -78,6 +79,7 @@ for a = 5, #ARGV do
         redis.call('ZREM', due, unpack(kept))
       end
       unpark(parked, needs, seen)
+      seenAll = seenAll + #seen + 4 * #lined
       if #lined > 0 then
         local L = laneKeys(12, later)
         lineUp(L, KEYS[9], KEYS[10], KEYS[11], ARGV[4], lined)

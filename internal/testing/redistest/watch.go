@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -76,6 +77,55 @@ func (w *ScriptWatch) Seen() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.seen
+}
+
+// ShortScripts runs f with a new server, and fails the test if a script of f takes longer than most. A
+// machine that stalls makes any script long. So after a long script it runs f again, with another new
+// server. A script that is too long by itself is too long in all rounds.
+func ShortScripts(t *testing.T, path string, most time.Duration, f func(t *testing.T, s *Server)) {
+	t.Helper()
+	const rounds = 5
+	for round := range rounds {
+		var long []LongScript
+		if !t.Run(fmt.Sprint("round ", round), func(t *testing.T) {
+			server := Start(t, path)
+			watch := WatchScripts(t, server, most)
+			f(t, server)
+			long = watch.Stop()
+		}) {
+			return
+		}
+		if err := Tells(); err != nil {
+			t.Log(err)
+			return
+		}
+		if len(long) == 0 {
+			return
+		}
+		for _, l := range long {
+			if round == rounds-1 {
+				t.Error(l)
+			} else {
+				t.Log(l)
+			}
+		}
+	}
+}
+
+// Repeated returns the runs of those scripts that took too long at least so many times. A stall of the
+// machine makes a script long once or twice, and mostly another script each time.
+func Repeated(long []LongScript, times int) []LongScript {
+	runs := make(map[string]int)
+	for _, l := range long {
+		runs[l.script()]++
+	}
+	return slices.DeleteFunc(slices.Clone(long), func(l LongScript) bool { return runs[l.script()] < times })
+}
+
+// script returns the hash of the script.
+func (l LongScript) script() string {
+	hash, _, _ := strings.Cut(l.Call, " ")
+	return hash
 }
 
 // stalls holds, for several moments, how long a process had waited for a processor by then.
