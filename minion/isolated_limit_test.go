@@ -99,7 +99,7 @@ func TestIsolatedGroup(t *testing.T) {
 	if v, err := y.arb.Kill(t.Context(), fut.ID(), arbiter.Wait()); v != arbiter.Stopped || err != nil {
 		t.Errorf("kill: %v, %v", v, err)
 	}
-	y.wantGone(pid, time.Second)
+	y.wantGone(pid, time.Minute)
 }
 
 // A minion that stops first lets children finish, then tells them to end, then kills them.
