@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -26,6 +27,7 @@ type line struct {
 	ID      string
 	Attempt int
 	PID     int
+	At      time.Time
 }
 
 // note appends a line. A line is short enough to be written in one piece.
@@ -34,7 +36,7 @@ func (l ledger) note(event string, info task.Info) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, "%s %s %d %d\n", event, info.ID, info.Attempt, os.Getpid())
+	_, err = fmt.Fprintf(f, "%s %s %d %d %d\n", event, info.ID, info.Attempt, os.Getpid(), time.Now().UnixNano())
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -55,9 +57,11 @@ func (l ledger) read(t testing.TB) []line {
 			break // the line is not complete yet
 		}
 		var e line
-		if _, err := fmt.Sscan(text, &e.Event, &e.ID, &e.Attempt, &e.PID); err != nil {
+		var ns int64
+		if _, err := fmt.Sscan(text, &e.Event, &e.ID, &e.Attempt, &e.PID, &ns); err != nil {
 			t.Fatalf("the ledger has the line %q: %v", text, err)
 		}
+		e.At = time.Unix(0, ns)
 		all = append(all, e)
 	}
 	return all
