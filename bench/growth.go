@@ -48,6 +48,12 @@ func growthMeasures(short bool) []measure {
 	for _, n := range sizes([]int{10, 1_000}, []int{10, 100, 1_000, 10_000, 100_000}) {
 		add("group", "tasks/s", "members", n, groupOf)
 	}
+	for _, n := range sizes([]int{0, 1, 100}, []int{0, 1, 1_000, 100_000}) {
+		add("drain", "tasks/s", "lane-keys", n, drainLanes)
+	}
+	for _, n := range sizes([]int{0, 1_000}, []int{0, 100_000}) {
+		add("wait-p99", "ms", "flood", n, waitFairly)
+	}
 	for _, n := range sizes([]int{6}, []int{60}) {
 		name := fmt.Sprintf("forget[seconds=%d]", n)
 		list = append(list, measure{name: name, rows: forgetRows(n), run: forget(n), extra: extra})
