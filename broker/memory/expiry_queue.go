@@ -14,20 +14,24 @@ func minuteEnd(at instant) instant { return (at + minute - 1) / minute * minute 
 // can be millions of keys, so only the minutes are in order, and keys should have no
 // pointers for the garbage collector to follow.
 type expiryQueue[K any] struct {
-	keys    map[instant][]K // by the end of their minute; none of the slices is empty
-	minutes minutes         // the minutes in keys
+	keys    map[instant]*pages[K] // by the end of their minute; no minute and no page is empty
+	minutes minutes               // the minutes in keys
 }
 
 // add adds a key that is due at the end of the minute that contains at.
 func (a *expiryQueue[K]) add(at instant, k K) {
 	end := minuteEnd(at)
-	if len(a.keys[end]) == 0 {
+	keys := a.keys[end]
+	if keys == nil {
 		if a.keys == nil {
-			a.keys = make(map[instant][]K)
+			a.keys = make(map[instant]*pages[K])
 		}
+		keys = &pages[K]{}
+		a.keys[end] = keys
 		heap.Push(&a.minutes, end)
 	}
-	a.keys[end] = append(a.keys[end], k)
+	page := keys.room(1)
+	*page = append(*page, k)
 }
 
 // next returns when the next keys are due, or never if there are none.
@@ -39,21 +43,27 @@ func (a *expiryQueue[K]) next() instant {
 }
 
 // take removes and returns up to n keys that are due. It returns none only if no more are
-// due. One call returns keys of one minute only.
+// due. One call returns keys of one page only.
 func (a *expiryQueue[K]) take(now instant, n int) []K {
 	end := a.next()
 	if end > now {
 		return nil
 	}
 	keys := a.keys[end]
-	left := max(len(keys)-n, 0)
-	if left > 0 {
-		a.keys[end] = keys[:left:left] // the next add must not overwrite the returned keys
-	} else {
+	last := len(*keys) - 1
+	page := (*keys)[last]
+	left := max(len(page)-n, 0)
+	switch {
+	case left > 0:
+		(*keys)[last] = page[:left:left] // the next add must not overwrite the returned keys
+	case last > 0:
+		(*keys)[last] = nil
+		*keys = (*keys)[:last]
+	default:
 		delete(a.keys, end)
 		heap.Pop(&a.minutes)
 	}
-	return keys[left:]
+	return page[left:]
 }
 
 // minutes implements heap.Interface, with the earliest first.

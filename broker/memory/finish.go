@@ -29,9 +29,9 @@ func (q *queue) finish(r *record, o *broker.Outcome, now instant, p *noticeBatch
 	} else {
 		grave := tombstone{idUntil: now.plus(max(t.Retention, broker.MinTombstone))}
 		if t.Retention > 0 {
-			grave.kept = kept{visibleUntil: now.plus(t.Retention), queue: q, outcome: p.kept.Copy(encoded), meta: r.meta()}
+			grave.visibleUntil = now.plus(t.Retention)
 		}
-		q.bury(r, grave)
+		q.bury(r, grave, encoded)
 	}
 	p.add(t.Inbox, r.id, encoded)
 }

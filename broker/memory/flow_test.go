@@ -47,7 +47,9 @@ func TestFlowsAreForgotten(t *testing.T) {
 					parts += len(f.parts)
 				}
 				for _, keys := range s.expiry.keys {
-					notes += len(keys)
+					for _, page := range *keys {
+						notes += len(page)
+					}
 				}
 				s.mu.Unlock()
 			}

@@ -21,36 +21,25 @@ type index struct {
 // shardCount is a power of two.
 const shardCount = 64
 
-// shard is one part of the index.
+// shard is one part of the index. An id is in one of its maps at most.
 type shard struct {
-	mu     sync.Mutex
-	tasks  idblock.Map[entry]
-	flows  shrinkmap.Map[broker.ID, *flow]
-	expiry expiryQueue[broker.ID] // ids with a tombstone, and all flows, by when to look at them
-}
-
-// entry is what the index has for the id of a task: the record or, if that is nil, the
-// tombstone.
-type entry struct {
-	record *record
-	tombstone
+	mu      sync.Mutex
+	records idblock.Map[*record]   // of tasks that are not over, and of dead letters
+	graves  idblock.Map[tombstone] // of tasks that are over
+	flows   shrinkmap.Map[broker.ID, *flow]
+	kept    map[instant]*keptPages // what is kept of tasks that are over, by the end of its last minute
+	expiry  expiryQueue[broker.ID] // ids with a tombstone, and all flows, by when to look at them
 }
 
 // tombstone is the rest of a task that is over: the data by which a repeated call is
-// recognised, and the outcome until its retention ends.
+// recognised, and the place of what a look-up finds. It has no pointers, so that millions of them
+// cost the garbage collector nothing.
 type tombstone struct {
-	idUntil instant // when the id may be used again
-	digest  uint32
-	last    settled
-	kept
-}
-
-// kept is what a look-up finds of a task that is over. It is zero if nothing is kept.
-type kept struct {
-	visibleUntil instant // until when it can be found
-	queue        *queue
-	outcome      []byte // encoded by package wire: bytes cost the garbage collector less than structs
-	meta         map[string]string
+	idUntil      instant   // when the id may be used again
+	visibleUntil instant   // until when a look-up finds the task; 0 if nothing is kept
+	kept         keptPlace // its place in shard.kept
+	digest       uint32
+	last         settled
 }
 
 // shard returns the shard of an id. All ids of a block are in one shard.
@@ -64,8 +53,23 @@ func (x *index) find(id broker.ID) (*record, tombstone) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e, _ := s.tasks.Get(id)
-	return e.record, e.tombstone
+	if r, _ := s.records.Get(id); r != nil {
+		return r, tombstone{}
+	}
+	grave, _ := s.graves.Get(id)
+	return nil, grave
+}
+
+// kept returns what is kept of a task that is over, and whether there is anything.
+func (x *index) kept(id broker.ID, now instant) (k kept, ok bool) {
+	s := x.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	grave, _ := s.graves.Get(id)
+	if now >= grave.visibleUntil {
+		return kept{}, false
+	}
+	return s.kept[minuteEnd(grave.visibleUntil)].get(grave.kept), true
 }
 
 // lock finds the record with the id and locks its queue. If there is no record, or only one
@@ -98,7 +102,7 @@ func (x *index) store(r *record, refused bool, now instant) (known bool, err err
 		return true, &broker.DuplicateError{ID: r.id, Holder: r.id}
 	}
 	if !refused {
-		s.tasks.Put(r.id, entry{record: r})
+		s.records.Put(r.id, r)
 	}
 	return false, nil
 }
@@ -106,25 +110,45 @@ func (x *index) store(r *record, refused bool, now instant) (known bool, err err
 // taken reports whether an id belongs to a task, and returns the digest of the task. s.mu is
 // held.
 func (s *shard) taken(id broker.ID, now instant) (digest uint32, ok bool) {
-	e, ok := s.tasks.Get(id)
-	if e.record != nil {
-		return e.record.digest, true
+	if r, _ := s.records.Get(id); r != nil {
+		return r.digest, true
 	}
-	return e.digest, ok && now < e.idUntil
+	grave, ok := s.graves.Get(id)
+	if ok && grave.idUntil <= now { // it has not been swept yet
+		s.graves.Drop(id)
+		return 0, false
+	}
+	return grave.digest, ok
 }
 
-// bury puts a tombstone in the place of a record.
-func (x *index) bury(id broker.ID, grave tombstone) {
+// bury puts a tombstone in the place of a record. k is what a look-up finds until grave.visibleUntil.
+func (x *index) bury(id broker.ID, grave tombstone, k kept) {
 	s := x.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tasks.Put(id, entry{tombstone: grave})
+	s.records.Drop(id)
 	if grave.visibleUntil != 0 {
+		grave.kept = s.keep(grave.visibleUntil, k)
 		s.expiry.add(grave.visibleUntil, id)
 	} else {
 		s.expiry.add(grave.idUntil, id)
 	}
+	s.graves.Put(id, grave)
 	x.sweep.set(s.expiry.next())
+}
+
+// keep adds what is kept of a task until an instant.
+func (s *shard) keep(until instant, k kept) keptPlace {
+	end := minuteEnd(until)
+	pages := s.kept[end]
+	if pages == nil {
+		if s.kept == nil {
+			s.kept = make(map[instant]*keptPages)
+		}
+		pages = &keptPages{}
+		s.kept[end] = pages
+	}
+	return pages.add(k)
 }
 
 // forgetExpired looks at up to n ids that are due in the expiry queue, and forgets what is
@@ -133,10 +157,12 @@ func (s *shard) forgetExpired(now instant, n int) (done int, next instant) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for done < n {
+		end := s.expiry.next()
 		ids := s.expiry.take(now, n-done)
 		if len(ids) == 0 {
 			break
 		}
+		delete(s.kept, end)
 		done += len(ids)
 		for _, id := range ids {
 			s.expire(id, now)
@@ -146,17 +172,17 @@ func (s *shard) forgetExpired(now instant, n int) (done int, next instant) {
 	return done, s.expiry.next()
 }
 
-// expire forgets the parts of a tombstone that are no longer kept. The id may belong to
-// another task by now.
+// expire forgets a tombstone, unless its id can't be used again yet. The id may belong to another task
+// by now.
 func (s *shard) expire(id broker.ID, now instant) {
-	e, ok := s.tasks.Get(id)
+	grave, ok := s.graves.Get(id)
 	switch {
-	case !ok || e.record != nil:
-	case e.idUntil <= now:
-		s.tasks.Drop(id)
-	case e.visibleUntil != 0 && e.visibleUntil <= now: // the outcome ends before the id may be used again
-		e.kept = kept{}
-		s.tasks.Put(id, e)
-		s.expiry.add(e.idUntil, id)
+	case !ok:
+	case grave.idUntil <= now:
+		s.graves.Drop(id)
+	case grave.visibleUntil != 0 && grave.visibleUntil <= now: // the outcome ends before the id may be used again
+		grave.visibleUntil = 0
+		s.graves.Put(id, grave)
+		s.expiry.add(grave.idUntil, id)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/go-arbiter/arbiter/broker"
-	"github.com/go-arbiter/arbiter/broker/wire"
 )
 
 // Lookup returns the status of tasks and flows; see [broker.Broker].
@@ -31,23 +30,15 @@ func (b *Broker) status(id broker.ID, now instant) broker.Status {
 	st := broker.Status{ID: id}
 	switch {
 	case now < grave.visibleUntil:
-		o := decoded(grave.outcome)
-		st.State, st.Queue, st.Name, st.Attempt = o.State, grave.queue.name, o.Name, o.Attempts
-		st.Meta, st.Outcome = copyMeta(grave.meta), o
+		if k, ok := b.index.kept(id, now); ok {
+			o := decoded(k.outcome)
+			st.State, st.Queue, st.Name, st.Attempt = o.State, k.queue, o.Name, o.Attempts
+			st.Meta, st.Outcome = k.meta, o
+		}
 	case isFlow(id):
 		b.index.flowStatus(&st, now)
 	}
 	return st
-}
-
-// decoded returns an outcome that this package has encoded, so there can be no error. The
-// outcome shares no memory with the bytes.
-func decoded(outcome []byte) *broker.Outcome {
-	o, err := wire.ParseOutcome(outcome)
-	if err != nil {
-		panic(err)
-	}
-	return &o
 }
 
 // status returns the status of a task that is not over, or of a dead letter. The queue is

@@ -109,7 +109,7 @@ func TestEndOfDeadLetter(t *testing.T) {
 			r, _ := b.index.find(x.ID)
 			s := b.index.shard(x.ID)
 			s.mu.Lock()
-			n := s.tasks.Len()
+			n := s.records.Len() + s.graves.Len()
 			s.mu.Unlock()
 			if (r != nil) != row.record || n != row.ids {
 				t.Errorf("after %v: record %v, %d ids", row.after, r, n)

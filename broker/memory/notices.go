@@ -16,8 +16,7 @@ type noticeBatch struct {
 	size      int // how many notices are expected
 	list      []broker.Notice
 	runs      []noticeRun // consecutive notices to the same inbox
-	encoded   slab.Bytes  // memory of the outcomes in notices
-	kept      slab.Bytes  // memory of the outcomes in the index
+	encoded   slab.Bytes  // memory of the outcomes
 }
 
 type noticeRun struct {
@@ -27,7 +26,7 @@ type noticeRun struct {
 
 // newNoticeBatch returns a batch for about n notices.
 func newNoticeBatch(b *Broker, n int) noticeBatch {
-	return noticeBatch{followers: &b.followers, size: n, encoded: slab.Bytes{Left: n}, kept: slab.Bytes{Left: n}}
+	return noticeBatch{followers: &b.followers, size: n, encoded: slab.Bytes{Left: n}}
 }
 
 // usualOutcome is about the size of an encoded outcome without the result.

@@ -158,13 +158,15 @@ func (q *queue) keepDead(r *record, o *broker.Outcome, keep time.Duration, now i
 	q.alarm.set(r.due.at)
 }
 
-// bury ends a detached record for good: a tombstone takes its place.
-func (q *queue) bury(r *record, grave tombstone) {
+// bury ends a detached record for good: a tombstone takes its place. A look-up finds the outcome
+// until grave.visibleUntil.
+func (q *queue) bury(r *record, grave tombstone, outcome []byte) {
+	k := kept{queue: q.name, meta: r.meta(), outcome: outcome}
 	if r.relabeled {
 		q.metas.Drop(r)
 	}
 	grave.digest, grave.last = r.digest, r.last
 	r.task, r.outcome = nil, nil
 	q.live--
-	q.b.index.bury(r.id, grave)
+	q.b.index.bury(r.id, grave, k)
 }

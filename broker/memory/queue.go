@@ -118,7 +118,7 @@ func (q *queue) lock(now instant) {
 	}
 	for r := q.deadByEnd.due(now); r != nil; r = q.deadByEnd.due(now) {
 		q.dead.Remove(r)
-		q.bury(r, tombstone{idUntil: r.idUntil})
+		q.bury(r, tombstone{idUntil: r.idUntil}, nil)
 	}
 }
 

@@ -25,7 +25,9 @@ func remains(b *Broker) map[string]int {
 	for i := range b.index.shards {
 		s := &b.index.shards[i]
 		s.mu.Lock()
-		add("tasks", s.tasks.Len())
+		add("tasks", s.records.Len())
+		add("tombstones", s.graves.Len())
+		add("minutes of outcomes", len(s.kept))
 		add("flows", s.flows.Len())
 		add("minutes", len(s.expiry.keys))
 		s.mu.Unlock()

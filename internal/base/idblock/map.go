@@ -14,8 +14,9 @@ import (
 type Map[V any] struct {
 	lone   shrinkmap.Map[broker.ID, V] // the ids that are in no block
 	blocks shrinkmap.Map[broker.ID, *block[V]]
-	last   *block[V] // the block of the last look-up; nil if there was none
 	n      int       // number of ids in blocks
+	name   broker.ID // the name of the block that was last looked for
+	last   *block[V] // that block; nil if there is none
 }
 
 // block has the values of the ids of one block.
@@ -35,14 +36,11 @@ func (m *Map[V]) Len() int { return m.lone.Len() + m.n }
 func (m *Map[V]) find(id broker.ID) (b *block[V], at int) {
 	at = id.BlockPosition() - 1
 	name := Name(id)
-	if b := m.last; b != nil && b.name == name {
-		return b, at
+	if m.name != name {
+		m.name = name
+		m.last, _ = m.blocks.Get(name)
 	}
-	b, ok := m.blocks.Get(name)
-	if ok {
-		m.last = b
-	}
-	return b, at
+	return m.last, at
 }
 
 // Get returns the value of an id, and whether the map has the id.
