@@ -125,6 +125,7 @@ func TestLanesLeaveNothing(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
 		b, raw, ctx := open(t, url, redis.Lease(time.Second)), rawClient(t, url), t.Context()
+		steady := open(t, url, redis.Lease(time.Hour)) // for the minions whose leases must not end
 		for _, l := range []broker.Limit{{Name: "few", Most: 3}, {Name: "fast", Rate: 100000, Per: time.Second, Burst: 10}} {
 			if err := b.SetLimit(ctx, "q", l); err != nil {
 				t.Fatal(err)
@@ -170,7 +171,7 @@ func TestLanesLeaveNothing(t *testing.T) {
 		if _, err := doomed.Dequeue(ctx, []string{"q"}, 50, 0); err != nil {
 			t.Fatal(err)
 		}
-		c := consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+		c := consume(t, steady, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 		final := func() bool {
 			ids := make([]broker.ID, 0, len(open))
 			for id := range open {
@@ -203,7 +204,7 @@ func TestLanesLeaveNothing(t *testing.T) {
 				if err := c.Close(ctx); err != nil {
 					t.Fatal(err)
 				}
-				c = consume(t, b, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
+				c = consume(t, steady, broker.ConsumerConfig{Queues: []string{"q"}, Slots: 10})
 				continue
 			}
 			for _, d := range ds {
@@ -260,8 +261,8 @@ func TestLanesLeaveNothing(t *testing.T) {
 func TestRaisedLimit(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(t *testing.T, url string) {
-		b, ctx := open(t, url), t.Context()
-		n := 300 // the sorted sets of miniredis are slow
+		b, ctx := open(t, url+"/0?read_timeout=5m"), t.Context() // all tasks are stored in one round trip
+		n := 300                                                 // the sorted sets of miniredis are slow
 		if !strings.HasSuffix(t.Name(), "miniredis") {
 			n = 10_000
 		}
