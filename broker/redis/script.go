@@ -84,7 +84,7 @@ var (
 	scriptEnqueue    = load("enqueue", "clock", "number", "block", "readable", "push", "about", "lane", "waiting")
 	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting", "waiting")
 	scriptPlain      = load("enqueue_plain", "readable", "push", "about")
-	scriptDequeue    = load("dequeue", "clock", "number", "readable", "push", "unpark", "halted", "lane", "paused", "lane_take")
+	scriptDequeue    = load("dequeue", "clock", "readable", "dequeue_plain", "number", "push", "unpark", "halted", "lane", "paused", "lane_take")
 	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
 	scriptRegister   = load("register", "clock")
 	scriptFound      = load("found", "clock")

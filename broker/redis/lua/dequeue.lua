@@ -11,22 +11,8 @@
 -- fewer allocations: the server's time, when the next task is due ('' if none is), whether more
 -- tasks are left (0, 1), how many messages follow, and these messages.
 
-local ready, held, gone, due, later, flight, minions, odd, watch =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-local sub = string.sub
-local minion, wake, most, room = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-
-local lease = redis.call('ZSCORE', minions, minion)
-if not lease or scoreOf(lease) < 0 then
-  return false
-end
--- A server that is out of memory refuses the first write of a script if the command may need
--- memory. After another write it allows every command. Handing out tasks frees memory in the
--- end, so it must go on then. That is why the first write is a command that never needs memory
--- and changes nothing. Many scripts begin with such a command.
-redis.call('HDEL', flight, '')
-
-local t = now()
+-- The first part of the script is in dequeue_plain.lua. It names the keys, checks the minion, and hands messages
+-- out if no task is due and held does not exist.
 
 -- Move due tasks to the queue. The batches grow as long as the messages are small. A task with a lane
 -- counts as five others, since it takes so much longer.
@@ -79,13 +65,15 @@ while moved < 1000 and bytes < 1048576 do
   moved, inLine = moved + #ids + 4 * #lined, inLine + #lined
   batch = math.min(batch * 4, #lined > 0 and 64 or 500)
 end
-local head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+head = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
+if redis.call('EXISTS', held) == 0 then
+  return handOutReady()
+end
 
--- Hand out messages.
+-- Hand out messages from held.
 local out, n = { 0, 0, 0, 0 }, 0
-local careful = redis.call('EXISTS', held) == 1
 local paused, aside, back = KEYS[23], KEYS[24], KEYS[25]
-local pausing = careful and redis.call('EXISTS', paused, back) > 0
+local pausing = redis.call('EXISTS', paused, back) > 0
 if pausing then
   if redis.call('HEXISTS', paused, '') == 1 then
     return { t, head[2] or '', 0, 0 }
@@ -100,9 +88,8 @@ if pausing then
   end
   pausing = redis.call('EXISTS', paused) == 1
 end
-local from = careful and held or ready
-local halting, token = careful and redis.call('EXISTS', KEYS[12]) == 1, false
-local lining = careful and redis.call('EXISTS', KEYS[15]) == 1
+local halting, token = redis.call('EXISTS', KEYS[12]) == 1, false
+local lining = redis.call('EXISTS', KEYS[15]) == 1
 local L, open = lining and laneKeys(14, later), false
 
 -- handOut takes up to so many tasks from lines, while so many tasks without a lane wait. open then
@@ -135,27 +122,25 @@ local scan = { looked = 2000, put = 1048576 } -- a call looks at so many message
 if pausing then
   scan = { looked = 1000, put = 524288 } -- it reads the name of each message
 end
-batch = careful and 8 or 64
+batch = 8
 while n < wanted and room > 0 and looked < scan.looked and put < scan.put do
   -- Of the messages in held, many may be dropped. So take more than are wanted, and put the rest
   -- back.
-  local msgs = redis.call('LPOP', from, careful and batch or math.min(wanted - n, batch))
+  local msgs = redis.call('LPOP', held, batch)
   if not msgs then
     left = false
     break
   end
   local pairs, strange, size, at, seen = {}, {}, 0, 0, #msgs
-  local over, ends, stay, kept, bytes = nil, {}, {}, {}, 0 -- cancelled ids; members of halted flows and paused tasks, with their messages
+  local ends, stay, kept, bytes = {}, {}, {}, 0 -- cancelled ids; members of halted flows and paused tasks, with their messages
   local waits, still = pausing and pausedOf(paused, ready, msgs) or {}, {} -- whether each message is paused; ids of such messages
-  if careful then
-    local ids = {}
-    for i = 1, #msgs do
-      ids[i] = sub(msgs[i], 2, 17)
-    end
-    over = redis.call('SMISMEMBER', gone, unpack(ids))
-    if halting then
-      stay = halted(KEYS[12], KEYS[13], ids)
-    end
+  local ids = {}
+  for i = 1, #msgs do
+    ids[i] = sub(msgs[i], 2, 17)
+  end
+  local over = redis.call('SMISMEMBER', gone, unpack(ids)) -- whether each message was cancelled
+  if halting then
+    stay = halted(KEYS[12], KEYS[13], ids)
   end
   for i = 1, #msgs do
     local msg = msgs[i]
@@ -169,15 +154,15 @@ while n < wanted and room > 0 and looked < scan.looked and put < scan.put do
         end
       end
       if #rest > 0 then
-        redis.call('LPUSH', from, unpack(rest))
+        redis.call('LPUSH', held, unpack(rest))
       end
       seen = i - 1
       break
     end
     if readable(msg) then
-      local id = sub(msg, 2, 17)
+      local id = ids[i]
       local blocked = stay[id] and barred(msg)
-      if over and over[i] == 1 then
+      if over[i] == 1 then
         ends[#ends + 1] = id
       elseif blocked then
         kept[#kept + 1] = id
@@ -223,7 +208,7 @@ while n < wanted and room > 0 and looked < scan.looked and put < scan.put do
   end
 end
 if left then
-  left = redis.call('EXISTS', from) == 1
+  left = redis.call('EXISTS', held) == 1
 end
 if open and n < most and room > 0 then
   handOut(most - n, 0) -- there were fewer other tasks than had turns
@@ -242,13 +227,11 @@ if halting or lining or pausing then -- held must keep its own token: see push.l
     redis.call('RPUSH', held, '!')
   end
 end
-if careful then
-  if left or open then
-    nudge(ready, watch, wake) -- the next minion goes on, until held is empty and no line is open
-  end
-  if not left then
-    redis.call('UNLINK', gone) -- not DEL, since it may be large
-  end
+if left or open then
+  nudge(ready, watch, wake) -- the next minion goes on, until held is empty and no line is open
+end
+if not left then
+  redis.call('UNLINK', gone) -- not DEL, since it may be large
 end
 local soon = head[2]
 if lining then -- a line that waits for a time is like a scheduled task

@@ -22,11 +22,11 @@ local function readable(msg)
   return #msg >= HEAD and version >= MESSAGE and version <= MESSAGE + NEWER or isStub(msg)
 end
 
--- weight returns the length of a message in bytes; of a stub, the length of its record.
+-- weight returns the length of a readable message in bytes; of a stub, the length of its record.
 local function weight(msg)
-  if isStub(msg) then
-    local b3, b2, b1, b0 = string.byte(msg, HEAD + 1, STUB)
-    return ((b3 * 256 + b2) * 256 + b1) * 256 + b0
+  if string.byte(msg, 1) < STUB_VERSION then
+    return #msg
   end
-  return #msg
+  local b3, b2, b1, b0 = string.byte(msg, HEAD + 1, STUB)
+  return ((b3 * 256 + b2) * 256 + b1) * 256 + b0
 end

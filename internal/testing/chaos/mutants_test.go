@@ -156,7 +156,7 @@ var known = []mutant{
 		"probes of idle minions, and the rule that they start promptly",
 		[]Verdict{Late}, how{},
 	}, {
-		"a task that is handed out is not stored any more", "broker/redis/lua/dequeue.lua",
+		"a task that is handed out is not stored any more", "broker/redis/lua/dequeue_plain.lua",
 		"redis.call('HSET', flight, unpack(pairs))", "", "",
 		[]Verdict{Lost}, how{},
 	}, {
