@@ -85,7 +85,7 @@ var (
 	scriptUnique     = load("enqueue_unique", "clock", "number", "block", "readable", "push", "about", "lane", "arrive", "unpark", "owners", "hex", "free_keys", "window", "end_waiting", "waiting")
 	scriptPlain      = load("enqueue_plain", "readable", "push", "about")
 	scriptDequeue    = load("dequeue", "clock", "readable", "dequeue_plain", "number", "push", "unpark", "halted", "lane", "paused", "lane_take")
-	scriptSettle     = load("settle", "clock", "number", "block", "push", "readable", "absorb", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
+	scriptSettle     = load("settle", "clock", "number", "block", "readable", "absorb", "settle_plain", "push", "returned", "arrive", "unpark", "deadline", "lane", "free_keys")
 	scriptRegister   = load("register", "clock")
 	scriptFound      = load("found", "clock")
 	scriptJoin       = load("join", "clock", "number", "push", "readable", "spare")

@@ -12,7 +12,8 @@
 -- tasks are left (0, 1), how many messages follow, and these messages.
 
 -- The first part of the script is in dequeue_plain.lua. It names the keys, checks the minion, and hands messages
--- out if no task is due and held does not exist.
+-- out if no task is due and held does not exist. It also tells what many scripts do first, so that they
+-- work when the server is out of memory.
 
 -- Move due tasks to the queue. The batches grow as long as the messages are small. A task with a lane
 -- counts as five others, since it takes so much longer.

@@ -43,10 +43,9 @@
 -- minion is not registered), how many arrivals were made, then the index (from 1, over all
 -- groups) of each task that was refused.
 
-local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd, flows, outbox =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
-  KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13], KEYS[14], KEYS[15], KEYS[16]
-local minion, wake, groups = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- The first part of the script is in settle_plain.lua. It names the keys, reads what the minion owns, and settles
+-- usual calls.
+
 local about -- the hash, or nil if no task of the call has a field there that changes
 local deadlines -- the set, or nil if no task of the call has a deadline
 local L -- the keys of lanes, or nil if no task of the call has a lane or a unique key
@@ -63,37 +62,16 @@ end
 local locks -- what freeKeys needs, or nil if no task of the call has a unique key
 if string.find(ARGV[4], 'h', 1, true) then
   locks = keyNames(unique, KEYS[last], later, due, ready, held, watch, wake, L)
-  redis.call('HLEN', unique) -- a key of the wrong type makes the script fail here, before the first change
+  redis.call('HLEN', unique) -- a key of the wrong type makes the script fail here, before a task changes
   redis.call('HLEN', locks.holders)
 end
 
-local sub, byte, char = string.sub, string.byte, string.char
-
-redis.call('HDEL', flight, '') -- so that it works when the server is out of memory: see dequeue.lua
-
-local lease = redis.call('ZSCORE', minions, minion)
-local owner = lease and scoreOf(lease) >= 0
-if owner then
-  absorb(claim, flight, odd)
-end
-local t = now()
 local stopping = redis.call('EXISTS', stop) == 1
 local flowing = redis.call('EXISTS', flows) == 1
-local reply = { '', 0 }
-local position, at = 0, 5
-
--- The current group: number of tasks, and the arguments as above; then, by index of the task, id,
--- attempt, where its notice begins and ends, and the message that the minion holds.
-local n, notices, keyed, records, runs
-local ids, attempts, froms, tos, msgs
-local opened = false -- whether lines were opened
-local alike -- the attempt, if it is the same for all tasks, or false
+local position = 0 -- number of tasks in the groups before
+local keyed -- whether a task of the group has a unique key
 local unstarted -- whether no handler was started
-
--- outcome returns the outcome of the task at an index, with its length (4 bytes) in front.
-local function outcome(i)
-  return sub(notices, froms[i] + 16, tos[i])
-end
+local opened = false -- whether lines were opened
 
 -- forgetKeys frees the unique keys of tasks that have ended; which has their indexes.
 local function forgetKeys(which)
@@ -153,73 +131,6 @@ local function forgetDeadlines(which)
   end
 end
 
--- finishRuns stores the final states of some tasks of the group as runs of their blocks (see
--- block.lua), as far as that is possible: all neighbours are among which, their block can be
--- read and has their states, and there is no such run yet. head is the beginning of each run
--- without the version, and kept says whether outcomes are stored. It returns the elements for
--- the list of the retention class, and the indexes of the tasks that need fields of their own.
-local function finishRuns(head, kept, which)
-  local mine -- the indexes in which, as a set; nil if which has all tasks of the group
-  if #which < n then
-    mine = {}
-    for _, i in ipairs(which) do
-      mine[i] = true
-    end
-  end
-  local names, from, many = {}, 1, #runs
-  for r = 1, many do
-    local id = ids[from]
-    names[r] = sub(id, 1, 15)
-    names[many + r] = names[r] .. 'r' .. sub(id, 16) -- the field of the run, which should not exist yet
-    from = from + byte(runs, r)
-  end
-  local known = redis.call('HMGET', state, unpack(names))
-  local left, fields, forget = {}, {}, {}
-  from = 1
-  for r = 1, many do
-    local block, to = known[r], from + byte(runs, r) - 1
-    local size = block and width(block)
-    local fits = size and not known[many + r]
-    if fits and (mine or size < 64 or sub(block, 3, 66) ~= string.rep('\0', 64)) then
-      for i = from, to do
-        local at = byte(ids[i], 16)
-        if mine and not mine[i] or at > size or byte(block, 2 + at) ~= HERE then
-          fits = false
-        end
-      end
-    end
-    if fits then
-      fields[#fields + 1] = names[many + r]
-      if kept then
-        fields[#fields + 1] = char(NOTICES) .. head .. sub(notices, froms[from], tos[to])
-      else
-        local positions = {}
-        for i = from, to do
-          positions[#positions + 1] = sub(ids[i], 16)
-        end
-        fields[#fields + 1] = char(POSITIONS) .. head .. table.concat(positions)
-      end
-      forget[#forget + 1] = ids[from]
-    else
-      for i = from, to do
-        if not mine or mine[i] then
-          left[#left + 1] = i
-        end
-      end
-    end
-    from = to + 1
-  end
-  for i = from, n do
-    if not mine or mine[i] then
-      left[#left + 1] = i
-    end
-  end
-  if #fields > 0 then
-    redis.call('HSET', state, unpack(fields))
-  end
-  return forget, left
-end
-
 -- finish ends some tasks of the group: it stores their final states and dead letters, frees what
 -- they had, makes arrivals, publishes notices, and adds the tasks to the list of the retention
 -- class, from which sweep.lua forgets them.
@@ -228,29 +139,7 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if many == 0 then
     return
   end
-  local stamp = string.char(final) .. big(t + readms, 6)
-  local own, over = which, big(t + sweepms, 6)
-  if runs ~= '' and alike and sub(class, 1, 1) == 'r' then
-    local forget
-    forget, own = finishRuns(stamp .. alike, readms > 0, which)
-    if #forget > 0 then
-      redis.call('RPUSH', list, over .. 'r' .. table.concat(forget))
-    end
-  end
-  if #own > 0 then
-    local states, forget = {}, {}
-    for x = 1, #own do
-      local i = own[x]
-      local id = ids[i]
-      states[2 * x - 1] = id
-      states[2 * x] = sub(msgs[i], 26, 45) .. stamp .. attempts[i] .. (readms > 0 and outcome(i) or '')
-      forget[x] = id
-    end
-    redis.call('HSET', state, unpack(states))
-    mark(state, forget, OWN)
-    redis.call('RPUSH', list, over .. table.concat(forget))
-  end
-  redis.call('ZADD', keep, 'NX', t + sweepms, class)
+  store(final, list, class, readms, sweepms, which)
   if sub(class, 1, 1) == 'd' then
     local pairs = {}
     for _, i in ipairs(which) do
@@ -345,35 +234,20 @@ end
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
-  n, notices, keyed = tonumber(ARGV[at + 7]), ARGV[at + 8], ARGV[at + 10] ~= ''
-  local stamps = ARGV[at + 9]
-  alike = #stamps == 4 and stamps
+  readGroup()
+  keyed = ARGV[at + 10] ~= ''
   unstarted = byte(verb, -1) == 45 -- '-'
   if unstarted then
     verb = sub(verb, 1, -2)
   end
-  records, runs = ARGV[at + 11], ARGV[at + 12]
   at = at + 13
 
   -- Check everything.
-  ids, attempts, froms, tos = {}, {}, {}, {}
-  local from = 1
-  for i = 1, n do
-    local a3, a2, a1, a0 = byte(notices, from + 16, from + 19)
-    local to = from + 19 + ((a3 * 256 + a2) * 256 + a1) * 256 + a0
-    ids[i] = sub(notices, from, from + 15)
-    attempts[i] = alike or sub(stamps, 4 * i - 3, 4 * i)
-    froms[i], tos[i] = from, to
-    from = to + 1
-  end
-  msgs = redis.call('HMGET', flight, unpack(ids))
   local is = verb ~= 'finish' and stopping and redis.call('SMISMEMBER', stop, unpack(ids))
   local owned, canceled, own, cancels = {}, {}, 0, 0
   local settled = ids -- the ids to be removed from flight, usually all
   for i = 1, n do
-    local attempt, msg = attempts[i], msgs[i]
-    local mine = owner and msg and #msg >= HEAD and sub(msg, 18, 21) == attempt
-    if not mine then
+    if not owns(i) then
       if settled == ids then
         settled = {}
         for x = 1, i - 1 do
@@ -382,7 +256,7 @@ for _ = 1, groups do
       end
       -- Accept a repetition of a settlement whose reply was lost: the task is final by the same
       -- attempt, or waits for its time as this settlement has left it.
-      local id = ids[i]
+      local id, attempt = ids[i], attempts[i]
       local s = look(state, { id })[1]
       if not (s and #s > 30 and sub(s, 28, 31) == attempt) and not isRepeated(verb, a, id, attempt) then
         reply[#reply + 1] = position + i

@@ -28,10 +28,10 @@ type how struct {
 // have, and a fault for each of the checker's rules.
 var known = []mutant{
 	{
-		"a late settlement counts", "broker/redis/lua/settle.lua",
-		"local attempt, msg = attempts[i], msgs[i]\n",
-		"local attempt, msg = attempts[i], msgs[i]\n    owner = true\n" +
-			"    if not msg then\n      msg = string.rep('\\0', 17) .. attempt .. string.rep('\\0', HEAD - 21)\n      msgs[i] = msg\n    end\n", "",
+		"a late settlement counts", "broker/redis/lua/settle_plain.lua",
+		"  local msg = msgs[i]\n",
+		"  local msg = msgs[i]\n  owner = true\n" +
+			"  if not msg then\n    msg = string.rep('\\0', 17) .. attempts[i] .. string.rep('\\0', HEAD - 21)\n    msgs[i] = msg\n  end\n", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
 		"the last calls of a sequence are not sent", "arbiter/submit_seq.go",
@@ -171,8 +171,8 @@ var known = []mutant{
 		"",
 		[]Verdict{Lost}, how{},
 	}, {
-		"a settled task stays with its minion, and is recovered after the death of the minion", "broker/redis/lua/settle.lua",
-		"redis.call('HDEL', flight, unpack(settled))", "", "",
+		"a settled task stays with its minion, and is recovered after the death of the minion", "broker/redis/lua/settle_plain.lua",
+		"redis.call('HDEL', flight, unpack(ids))", "", "",
 		[]Verdict{SettledTwice}, how{},
 	}, {
 		"a task that is killed while it waits is not taken out of the list of the blocking moves", "broker/redis/lua/end_waiting.lua",
@@ -250,8 +250,8 @@ var known = []mutant{
 		"\t\ttx.ZRem(ctx, m.minions, \"\")\n", "", "pauses of writes while a minion ends, and the rule that no server ends by itself",
 		[]Verdict{BroughtDown}, how{},
 	}, {
-		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle.lua",
-		"local attempt, msg = attempts[i], msgs[i]\n", "local attempt, msg = attempts[i], msgs[i]\n    redis.call('HGETALL', state)\n",
+		"a settlement reads the states of all tasks for each of its tasks", "broker/redis/lua/settle_plain.lua",
+		"  local msg = msgs[i]\n", "  local msg = msgs[i]\n  redis.call('HGETALL', state)\n",
 		"a queue with many tasks, a watch of the servers' slow logs, and the rule that no script takes 20 ms",
 		[]Verdict{TooLong}, how{long: true},
 	}, {
