@@ -1,7 +1,7 @@
 -- settle_plain is the first part of the settle script, and in the usual case all of it: all tasks of the
 -- call have ended in the same way, the minion owns them all, and none has anything beside its state and
--- its message. It is in front of most files that the script includes, for the reason that is told in
--- dequeue_plain.lua. settle.lua has the keys, the arguments and the reply.
+-- its message. It is in front of most files that the script includes; dequeue_plain.lua tells why.
+-- The keys, the arguments and the reply are in settle.lua.
 
 local flight, claim, minions, state, due, later, dead, unique, stop, keep, ready, held, watch, odd, flows, outbox =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8],
