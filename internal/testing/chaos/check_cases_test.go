@@ -108,6 +108,9 @@ var histories = []struct {
 	{"poison, and a task beside its first two attempts is given up, which a dead minion had held", poisoned + "0 s send a\n 1 s accepted a\n 5 m1.1 start a 2\n 605 m2.1 start a 3\n 1900 s got a given_up", ""},
 	{"poison, and a task beside its last two attempts is given up, which a dead minion had held", poisoned + "0 s send a\n 1 s accepted a\n 605 m2.1 start a 2\n 1205 m3.1 start a 3\n 1900 s got a given_up", "charged"},
 	{"group, a member is given up", groupGivenUp + "750 s got g failed 1", ""},
+	{"group, the callback is given up", groupCallbackGivenUp + "1650 s got g given_up", ""},
+	{"group, the callback is given up, and it succeeds", groupCallbackGivenUp + "1650 s got g succeeded gc#1", "wrong end, wrong result"},
+	{"group, a member is given up, and so is the group", groupGivenUp + "750 s got g given_up", "wrong end"},
 	{"group, a member is given up, and it succeeds", groupGivenUp + "750 s got g succeeded gc#1", "wrong end, wrong result"},
 	{"group, a member is given up, and the error names another one", groupGivenUp + "750 s got g failed 0", "wrong end"},
 
@@ -369,6 +372,27 @@ const groupGivenUp = `
 	800 i got y given_up
 	801 i got gc canceled
 	803 i got gf succeeded gf#1
+	`
+
+const groupCallbackGivenUp = `
+	0 s send g group x,y
+	1 s accepted g
+	2 m start x 1
+	3 m return x 1 ok
+	4 m start y 1
+	5 m return y 1 ok
+	10 m1.1 start gc 1 x#1,y#1
+	15 i hit m1.1 kill 155
+	610 m2.1 start gc 2 x#1,y#1
+	615 i hit m2.1 kill 755
+	1210 m3.1 start gc 3 x#1,y#1
+	1215 i hit m3.1 kill 1355
+	1640 m start gf 1
+	1641 m return gf 1 ok
+	1650 i got x succeeded x#1
+	1650 i got y succeeded y#1
+	1650 i got gc given_up
+	1653 i got gf succeeded gf#1
 	`
 
 const killed = `

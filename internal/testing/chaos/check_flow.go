@@ -54,7 +54,9 @@ func (h *history) flow(r *Report, t *taskHistory) {
 			want = Failed
 		}
 		got := t.got[0].Outcome
-		if got != want && !(got == Failed && (h.memberKilled(f) || h.isGivenUp(f.Finalizer))) {
+		failed := got == Failed && (h.memberKilled(f) || h.isGivenUp(f.Finalizer))
+		inherited := got == GivenUp && h.isGivenUp(f.Callback) // the outcome of a group is that of its callback
+		if got != want && !failed && !inherited {
 			r.add(t, WrongEnd, "%s has %s, want %s", t.key, got, want)
 		}
 	}
