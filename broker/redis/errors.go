@@ -62,11 +62,9 @@ func (b *Broker) fault(what string, err error) error {
 	if errors.Is(err, redis.ErrClosed) {
 		return b.errClosed()
 	}
-	var reply redis.Error
-	if b.ctx.Err() != nil && !errors.As(err, &reply) {
-		// Close closes connections in use, for which the client library has several errors.
+	if errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil {
 		return fmt.Errorf("redis %s: %w: %w", what, b.errClosed(), broker.ErrIndeterminate)
-	}
+	} // else the client library closed the connection, as it does when a master is replaced
 	if m := b.misfit(err); m != nil {
 		switch {
 		case !m.had(&b.tried, what) && m.inside:
@@ -82,6 +80,7 @@ func (b *Broker) fault(what string, err error) error {
 			return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)
 		}
 	}
+	var reply redis.Error
 	switch {
 	case isWrongType(err):
 		damaged := broker.ErrDamaged
