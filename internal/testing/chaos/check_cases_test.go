@@ -164,6 +164,7 @@ var histories = []struct {
 	{"schedule, its resume is stored before a failover", halt(100, 300) + "1500 i hit server failover 1600\n" + ticks(), "untimely"},
 	{"schedule, a tick while it is paused", halt(1500, 2500) + ticks(1000, 2000, 3000), "untimely"},
 	{"schedule, paused for good", "1500 s stopped p\n" + ticks(1000, 2000, 3000), "untimely, untimely"},
+	{"schedule, paused for good just before a power failure", "1500 s stopped p\n 2100 i hit server power_failure 2150\n" + ticks(1000, 2000, 3000), ""},
 	{"schedule, paused after its ticks", "3500 s stopped p\n" + ticks(1000, 2000, 3000), ""},
 	{"schedule, not known to be stored", strings.Replace(ticks(1000, 3000), "100 s ticks", "100 s0 recorded", 1), ""},
 	{"sequence of an unknown order", strings.Replace(line, "1 s accepted a", "1 s unknown a", 1) +

@@ -68,7 +68,7 @@ func (h *history) ticks(r *Report) {
 			case p.every > 0 && (n%p.every != 0 || n > p.until):
 				r.add(t, Untimely, "%s was started by %s, but it is no tick of the schedule, which is due each %v until %v",
 					t.key, e.Proc, time.Duration(p.every), time.Unix(0, p.until).UTC())
-			case p.stopped(n):
+			case h.stopped(p, n):
 				r.add(t, Untimely, "%s was started by %s, but it was due while the schedule was paused", t.key, e.Proc)
 			}
 		}
@@ -84,14 +84,15 @@ func (h *history) ticks(r *Report) {
 	}
 }
 
-// stopped reports whether a moment is between the return of a pause and the next resume.
-func (p *plan) stopped(n int64) bool {
+// stopped reports whether a moment is between the return of a pause and the next resume. A pause that a
+// server may have lost does not count.
+func (h *history) stopped(p *plan, n int64) bool {
 	stopped := false
 	for _, e := range p.paused {
 		if e.At+early > n { // the events after it do not concern the moment, unless the clocks differ
 			return stopped && n+early < e.At
 		}
-		stopped = e.Kind == Stopped
+		stopped = e.Kind == Stopped && !h.forgets(e.At)
 	}
 	return stopped
 }
