@@ -31,6 +31,7 @@ type Broker struct {
 	cfg          config
 	log          *slog.Logger
 	space        space
+	links        links
 	queues       queueList
 	arrived      arrivedIn
 	expiry       expiry
@@ -117,6 +118,7 @@ func (b *Broker) Close() error {
 	if b.unlog != nil {
 		defer b.unlog()
 	}
+	b.links.close()
 	if b.owned {
 		if err := b.rdb.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			return fmt.Errorf("redis: close: %w", err)

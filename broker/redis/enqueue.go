@@ -29,7 +29,8 @@ import (
 
 // Enqueue implements [broker.Broker].
 func (b *Broker) Enqueue(ctx context.Context, tasks []*broker.Task) error {
-	return do(ctx, func() error { return b.enqueueNow(ctx, tasks) })
+	_, err := askLink(ctx, b, func(ctx context.Context) (struct{}, error) { return struct{}{}, b.enqueueNow(ctx, tasks) })
+	return err
 }
 
 // enqueueNow checks the tasks, divides them into parts and sends these. A task that is invalid, or

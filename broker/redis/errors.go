@@ -62,9 +62,11 @@ func (b *Broker) fault(what string, err error) error {
 	if errors.Is(err, redis.ErrClosed) {
 		return b.errClosed()
 	}
-	if errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil {
+	var reply redis.Error
+	if b.ctx.Err() != nil && !errors.As(err, &reply) {
+		// Close closes connections in use, for which the client library has several errors.
 		return fmt.Errorf("redis %s: %w: %w", what, b.errClosed(), broker.ErrIndeterminate)
-	} // else the client library closed the connection, as it does when a master is replaced
+	}
 	if m := b.misfit(err); m != nil {
 		switch {
 		case !m.had(&b.tried, what) && m.inside:
@@ -80,7 +82,6 @@ func (b *Broker) fault(what string, err error) error {
 			return fmt.Errorf("redis %s: %w: %w", what, broker.ErrUnavailable, err)
 		}
 	}
-	var reply redis.Error
 	switch {
 	case isWrongType(err):
 		damaged := broker.ErrDamaged

@@ -50,3 +50,13 @@ func (b *Broker) Round(ctx context.Context) (again time.Duration, err error) {
 	b.sweep(ctx, time.Now().Add(time.Minute))
 	return again, err
 }
+
+// Links returns how many links the broker has, and how many of them serve no request.
+func (b *Broker) Links() (all, free int) {
+	b.links.mu.Lock()
+	defer b.links.mu.Unlock()
+	return len(b.links.all), len(b.links.free)
+}
+
+// MaxLinks is how many links a broker has at most.
+const MaxLinks = maxLinks

@@ -66,6 +66,9 @@ func Open(ctx context.Context, rawURL string, opts ...Option) (*Broker, error) {
 	b, err := newBroker(client, cfg)
 	if err == nil {
 		b.owned, b.unlog = true, unlog
+		if single != nil {
+			b.links.open(*single)
+		}
 		err = do(ctx, func() error { return b.check(ctx, probe(uni, single)) })
 	}
 	if err != nil {

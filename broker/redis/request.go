@@ -17,7 +17,8 @@ import (
 // So ask runs the request on a goroutine of its own and waits for the request or for the
 // end of the context. A request that the caller has left goes on until the server answers or
 // the client gives up. Its result is dropped. Where it must not be lost, such as tasks that
-// were handed out, the caller passes a function to askOr that gets the late result.
+// were handed out, the caller passes a function to askOr that gets the late result. Enqueue and
+// Settle, the most frequent requests, have another way, which takes less time; see link.go.
 
 // ask runs f, which sends a request to the server, and returns the results of f. If ctx
 // ends before f it returns an error that wraps the error of ctx.

@@ -181,12 +181,12 @@ func (s *script) words(in *scratch, verb, body string, keys []string, args []any
 // run executes the script once. The reply of a script that returned false is nil. The
 // error is one of the contract, see fault.
 func (s *script) run(ctx context.Context, b *Broker, keys []string, args ...any) (any, error) {
-	return runAs(ctx, b, b.rdb, s, newOnce, keys, args)
+	return runAs(ctx, b, b.client(ctx), s, newOnce, keys, args)
 }
 
 // texts is run for a script that returns a flat list of texts and numbers.
 func (s *script) texts(ctx context.Context, b *Broker, keys []string, args ...any) ([]string, error) {
-	return runAs(ctx, b, b.rdb, s, newOnceTexts, keys, args)
+	return runAs(ctx, b, b.client(ctx), s, newOnceTexts, keys, args)
 }
 
 // reply is a command whose reply has the type T.
@@ -245,7 +245,7 @@ type call struct {
 
 // runAll executes calls in one round trip, each as run would. Each call has its own reply
 // and its own error.
-func runAll(ctx context.Context, b *Broker, calls []*call) { runAllOn(ctx, b, b.rdb, calls) }
+func runAll(ctx context.Context, b *Broker, calls []*call) { runAllOn(ctx, b, b.client(ctx), calls) }
 
 // runAllOn is runAll with a given client.
 func runAllOn(ctx context.Context, b *Broker, on redis.UniversalClient, calls []*call) {

@@ -33,7 +33,7 @@ import (
 
 // Settle implements [broker.Consumer].
 func (c *consumer) Settle(ctx context.Context, batch []broker.Settlement) ([]error, error) {
-	return ask(ctx, func() ([]error, error) { return c.settleNow(ctx, batch) })
+	return askLink(ctx, c.b, func(ctx context.Context) ([]error, error) { return c.settleNow(ctx, batch) })
 }
 
 // settleNow settles a batch: it checks each settlement, sorts them by block, distributes them

@@ -98,7 +98,7 @@ func (b *Broker) wrongKeys(ctx context.Context, k *keys, minion string) string {
 	if minion != "" {
 		want = append(want, typed{k.flight(minion), "hash"}, typed{k.claim(minion), "list"})
 	}
-	pipe := b.rdb.Pipeline()
+	pipe := b.client(ctx).Pipeline()
 	for _, w := range want {
 		pipe.Type(ctx, w.key)
 	}

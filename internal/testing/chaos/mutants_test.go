@@ -243,7 +243,7 @@ var known = []mutant{
 		[]Verdict{Late}, how{long: true, args: []string{"-topology", "cluster"}},
 	}, {
 		"a connection that the client closes ends the minion", "broker/redis/errors.go",
-		"errors.Is(err, net.ErrClosed) && b.ctx.Err() != nil", "errors.Is(err, net.ErrClosed)", "masters that hang before another one takes over, and the rule that no process ends by itself",
+		"if b.ctx.Err() != nil && !errors.As(err, &reply) {", "if errors.Is(err, net.ErrClosed) || b.ctx.Err() != nil && !errors.As(err, &reply) {", "masters that hang before another one takes over, and the rule that no process ends by itself",
 		[]Verdict{BroughtDown}, how{long: true, args: []string{"-topology", "sentinel"}},
 	}, {
 		"a blocking move that the server has postponed is unblocked", "broker/redis/blocking_move.go",
