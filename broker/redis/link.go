@@ -22,8 +22,12 @@ import (
 // A link is a client with a single connection. One request at a time has it, and no other request can
 // be ended by mistake.
 //
-// A link whose request was ended is closed, since its reply may still come. Another link is then made
-// when one is needed.
+// A link whose request was ended is closed, since its reply may still come.
+//
+// A request never waits for a link to connect: over a slow line that can take longer than the time of
+// a request, which would end the request, close the link, and begin anew with the next one. So a link is
+// connected in the background when one is needed, and requests use ask until it is there. For the same
+// reason a link never connects again. A request that finds the connection of its link closed uses ask.
 //
 // Only a broker that Open has made for one server has links. Other brokers use ask: a client of a user may
 // have hooks, a link would stay with the old master after a failover of Sentinel, and the client for a
@@ -39,6 +43,7 @@ type links struct {
 	options *redis.Options // for the client of a link; nil if the broker makes no links
 	all     []*link
 	free    []*link // those without a request; the last one was used last, and is taken first
+	dialing bool    // a further one is being connected
 }
 
 // link is a client with one connection.
@@ -48,7 +53,7 @@ type link struct {
 	mu   sync.Mutex
 	conn net.Conn // the connection; nil until the client has connected
 	over bool     // the context of the request has ended
-	down bool     // the client could not connect
+	lost bool     // the connection is lost
 }
 
 // linkKey is the key of a context value: the link for the requests that have this context.
@@ -67,6 +72,9 @@ func askLink[T any](ctx context.Context, b *Broker, f func(ctx context.Context) 
 	stop := context.AfterFunc(ctx, l.end)
 	defer func() { b.links.give(l, stop()) }()
 	out, err := f(context.WithValue(ctx, linkKey{}, l))
+	if err != nil && l.isLost() && ctx.Err() == nil { // all requests on links may be repeated
+		return ask(ctx, func() (T, error) { return f(ctx) })
+	}
 	return out, ended(ctx, err)
 }
 
@@ -84,7 +92,8 @@ func (ls *links) open(o redis.Options) {
 	ls.options = &o
 }
 
-// take returns a link for one request, or nil if there is none.
+// take returns a link for one request, or nil if none is free. Then it has one connected for later
+// requests, unless there are enough.
 func (ls *links) take() *link {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -93,20 +102,28 @@ func (ls *links) take() *link {
 		ls.free = ls.free[:n-1]
 		return l
 	}
-	if ls.options == nil || len(ls.all) == maxLinks {
-		return nil
+	if ls.options != nil && len(ls.all) < maxLinks && !ls.dialing {
+		ls.dialing = true
+		l := newLink(*ls.options)
+		ls.all = append(ls.all, l)
+		go ls.connect(l)
 	}
-	l := newLink(*ls.options)
-	ls.all = append(ls.all, l)
-	return l
+	return nil
 }
 
-// give takes back a link whose request is over. It closes the link if the request was ended, or if it
-// could not connect: the client library would repeat that error for a while, and no longer try.
+// connect connects a new link. close ends it, since it closes the client.
+func (ls *links) connect(l *link) {
+	err := l.client.Ping(context.Background()).Err()
+	ls.mu.Lock()
+	ls.dialing = false
+	ls.mu.Unlock()
+	ls.give(l, err == nil)
+}
+
+// give takes back a link whose request is over. It closes the link if the request was ended, or if
+// the connection is lost.
 func (ls *links) give(l *link, whole bool) {
-	l.mu.Lock()
-	whole = whole && !l.down
-	l.mu.Unlock()
+	whole = whole && !l.isLost()
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if whole && ls.options != nil {
@@ -115,6 +132,13 @@ func (ls *links) give(l *link, whole bool) {
 	}
 	ls.all = slices.DeleteFunc(ls.all, func(other *link) bool { return other == l })
 	_ = l.client.Close()
+}
+
+// isLost reports whether the connection is lost.
+func (l *link) isLost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost
 }
 
 // close closes all links, also those in use, as Close does with the connections of the shared client.
@@ -131,29 +155,35 @@ func newLink(o redis.Options) *link {
 	l := &link{}
 	dial := o.Dialer
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		l.mu.Lock()
+		l.lost = l.conn != nil
+		again := l.lost
+		l.mu.Unlock()
+		if again {
+			return nil, net.ErrClosed
+		}
 		conn, err := dial(ctx, network, addr)
-		return l.connected(conn, err)
+		if err != nil {
+			return nil, err
+		}
+		return l.connected(conn), nil
 	}
 	l.client = redis.NewClient(&o)
 	return l
 }
 
-// connected notes the result of a dial, and returns the connection as the client gets it.
-func (l *link) connected(conn net.Conn, err error) (net.Conn, error) {
+// connected notes the connection, and returns it as the client gets it.
+func (l *link) connected(conn net.Conn) net.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
-		l.down = true
-		return nil, err
-	}
 	l.conn = conn
 	if l.over {
 		_ = conn.SetDeadline(past)
 	}
 	if socket, is := conn.(syscall.Conn); is {
-		return linkSocket{linkConn{conn, l}, socket}, nil
+		return linkSocket{linkConn{conn, l}, socket}
 	}
-	return linkConn{conn, l}, nil
+	return linkConn{conn, l}
 }
 
 // past is a deadline that has passed.
