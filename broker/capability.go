@@ -6,7 +6,7 @@ import "fmt"
 // [ErrUnsupported].
 type UnsupportedError struct {
 	What       string // the feature that was asked for, such as "a group"
-	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Lanes", "Pauser", "Bounder", "Uniques", "Documents" or "Inspector"
+	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Lanes", "Pauser", "Bounder", "Uniques", "Documents", "Steps" or "Inspector"
 	Broker     string // the Go type of the broker
 }
 
@@ -69,8 +69,8 @@ func CheckTask(b Broker, t *Task) error {
 }
 
 // CheckSettlement calls [Settlement.Check] with the limits of the broker. It also refuses a
-// settlement that needs a missing capability: Submit without [Flows], and VerbPark without
-// [Parker]. A broker that has both may call [Settlement.Check] instead.
+// settlement that needs a missing capability: Submit without [Flows], VerbPark without
+// [Parker], and Await without [Steps]. A broker that has them all may call [Settlement.Check] instead.
 func CheckSettlement(b Broker, s *Settlement) error {
 	if err := s.Check(b.Limits()); err != nil {
 		return err
@@ -81,6 +81,8 @@ func CheckSettlement(b Broker, s *Settlement) error {
 		_, err = FlowsOf(b, "a settlement with Submit set")
 	case s.Verb == VerbPark:
 		_, err = ParkerOf(b, "a settlement with VerbPark")
+	case s.Await != "":
+		_, err = StepsOf(b, "a settlement with Await set")
 	}
 	if err != nil {
 		return fmt.Errorf("task %s: %w", s.Delivery.Name, err)

@@ -18,7 +18,10 @@ type Settlement struct {
 	// Unstarted says that no handler was started, so the attempt does not count as a start.
 	// It is allowed with every verb.
 	Unstarted bool
-	Outcome   Outcome // with VerbFinish: kept and pushed to the inbox; with VerbRetry: see LastFailure
+	// Await is the name of a signal for which the task waits; see [Steps]. It is allowed with
+	// VerbSnooze only, else it is ErrInvalid. On a broker without Steps it is ErrUnsupported.
+	Await   string
+	Outcome Outcome // with VerbFinish: kept and pushed to the inbox; with VerbRetry: see LastFailure
 	// Submit are tasks that are stored together with the settlement, as arrivals of the
 	// queue of the settled task; see [Flows]. Either all of them are stored or the
 	// settlement is refused. They are allowed with VerbFinish as succeeded only, else they
@@ -77,6 +80,8 @@ func (s *Settlement) Check(l Limits) error {
 		return fmt.Errorf("task %s: %w: settled as %s, which is not a final state", name, ErrInvalid, s.Outcome.State)
 	case s.Verb == VerbPark && s.Delay <= 0:
 		return fmt.Errorf("task %s: %w: parked for %v, want more than 0", name, ErrInvalid, s.Delay)
+	case s.Await != "" && s.Verb != VerbSnooze:
+		return fmt.Errorf("task %s: %w: only a task that is snoozed can await a signal", name, ErrInvalid)
 	case s.Delay > MaxDuration:
 		return fmt.Errorf("task %s: %w: delay of %v, the limit is %v", name, ErrInvalid, s.Delay, MaxDuration)
 	case len(s.Submit) > 0 && (s.Verb != VerbFinish || s.Outcome.State != StateSucceeded):
@@ -85,6 +90,11 @@ func (s *Settlement) Check(l Limits) error {
 		return fmt.Errorf("task %s: %w: %d tasks to submit with the settlement, the limit is %d", name, ErrTooLarge, len(s.Submit), MaxBatch)
 	case len(s.Outcome.Result) > l.Result:
 		return fmt.Errorf("task %s: %w: result of %d bytes, the limit is %d", name, ErrTooLarge, len(s.Outcome.Result), l.Result)
+	}
+	if s.Await != "" {
+		if err := CheckName("signal", s.Await); err != nil {
+			return fmt.Errorf("task %s: %w", name, err)
+		}
 	}
 	for _, t := range s.Submit {
 		if err := t.Check(l); err != nil {

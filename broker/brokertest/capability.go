@@ -17,6 +17,7 @@ var capabilityTests = []test{
 	{"ParkIsDoneOrRefused", capabilityPark, 0},
 	{"UniqueRuleIsKeptOrRefused", capabilityUnique, 0},
 	{"LaneIsKeptOrRefused", capabilityLane, 0},
+	{"AwaitIsDoneOrRefused", capabilityAwait, 0},
 }
 
 // unsupported checks that err is an *UnsupportedError about the capability. If the request was
@@ -125,4 +126,25 @@ func capabilityUnique(r *rig) {
 	for i, rule := range []func(*broker.Task){heldFor(time.Hour), untilStart, replacing, latest} {
 		r.refusedOr(has, broker.StatePending, "Uniques", r.task(keyed("k"+itoa(i)), rule))
 	}
+}
+
+func capabilityAwait(r *rig) {
+	m := r.minion()
+	tasks := r.batch(2)
+	r.enqueue(tasks...)
+	ds := m.take(2)
+	errs := m.settled(awaiting(ds[0], time.Hour, "s"), m.succeed(ds[1]))
+	if errs[1] != nil {
+		r.Fatalf("the other settlement of the batch was refused: %v", errs[1])
+	}
+	if _, ok := can[broker.Steps](r.Broker); ok {
+		if errs[0] != nil {
+			r.Fatalf("Settle: %v", errs[0])
+		}
+		r.in(broker.StateRetrying, tasks[0].ID)
+		return
+	}
+	r.unsupported(errs[0], "Steps", tasks[0])
+	r.in(broker.StateRunning, tasks[0].ID) // the refused settlement had no effect
+	m.settle(m.succeed(ds[0]))
 }

@@ -128,6 +128,7 @@ func groups() []group {
 		{"Document", documentTests()},
 		{"Pause", pauseTests()},
 		{"Bound", boundTests()},
+		{"Step", stepTests()},
 		{"Minions", minionTests},
 		{"Close", closeTests},
 		{"Context", contextTests},
@@ -159,12 +160,13 @@ const (
 	needDocuments
 	needPauser
 	needBounder
+	needSteps
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser", "Bounder",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser", "Bounder", "Steps",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -225,6 +227,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Bounder); ok {
 			can |= needBounder
+		}
+		if _, ok := h.Broker.(broker.Steps); ok {
+			can |= needSteps
 		}
 	})
 	return can

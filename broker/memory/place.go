@@ -166,7 +166,7 @@ func (q *queue) bury(r *record, grave tombstone, outcome []byte) {
 		q.metas.Drop(r)
 	}
 	grave.digest, grave.last = r.digest, r.last
-	r.task, r.outcome = nil, nil
+	r.task, r.outcome, r.saved = nil, nil, nil
 	q.live--
 	q.b.index.bury(r.id, grave, k)
 }

@@ -42,6 +42,7 @@ type record struct {
 	lane        *laned          // nil if the task has no lane
 	task        *broker.Task    // nil once the task is over
 	outcome     *broker.Outcome // of a dead letter
+	saved       *saved          // its steps and signals; nil if it has none
 	idUntil     instant         // when the id may be used again; set for a dead letter
 }
 

@@ -136,7 +136,7 @@ func (q *queue) again(r *record, s *broker.Settlement, now instant) {
 	if s.Verb == broker.VerbRetry || !s.Unstarted {
 		r.afresh = s.Verb == broker.VerbRetry
 	}
-	if s.Delay > 0 {
+	if s.Delay > 0 && !r.awaits(s.Await) {
 		q.schedule(r, broker.StateRetrying, now.plus(s.Delay))
 	} else {
 		q.pushBack(r)

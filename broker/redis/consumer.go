@@ -50,6 +50,7 @@ type consumer struct {
 	lost        bool                 // the lease is lost
 	cutOff      bool                 // the last heartbeat failed
 	last        held                 // what it held when it was lost or closed
+	stepped     map[broker.ID]struct{} // tasks of held that may have saved state; nil until there is one
 	recorded    map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
 	closed      bool
 

@@ -51,6 +51,7 @@ type keys struct {
 	paused     string   // hash of pauses; see paused.lua
 	aside      string   // sorted set of ids of tasks that were set aside, by their order
 	back       string   // the same, of tasks that come back
+	steps      string   // hash of the saved state of tasks; see steps.lua
 	wake       string   // channel on which minions of several queues hear that there are tasks
 	park       string   // channel on which minions hear of a new need of parked tasks
 
@@ -85,7 +86,7 @@ func keysOf(namespace, queue, part string) *keys {
 			base + "lanes", base + "lined", base + "lkeys", base + "open", base + "waits",
 			base + "opening", base + "charges", base + "rates", base + "limits",
 		},
-		bound: base + "bound", paused: base + "paused", aside: base + "aside", back: base + "back",
+		bound: base + "bound", paused: base + "paused", aside: base + "aside", back: base + "back", steps: base + "steps",
 		wake: wake, park: park,
 	}
 }

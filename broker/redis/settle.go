@@ -43,7 +43,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 		return nil, err
 	}
 	c.mu.Lock()
-	closed, large := c.closed, c.largeOf(batch)
+	closed, large, stepped := c.closed, c.largeOf(batch), c.steppedOf(batch)
 	c.mu.Unlock()
 	if closed {
 		return nil, c.errClosed()
@@ -84,6 +84,7 @@ func (c *consumer) settleNow(ctx context.Context, batch []broker.Settlement) ([]
 			order = append(order, st)
 		}
 		st.add(i, s, len(positions)-n, large != nil && large[i])
+		st.stepped = st.stepped || stepped != nil && stepped[i]
 	}
 	calls := make([]*call, len(order))
 	for i, st := range order {
@@ -178,6 +179,9 @@ func (c *consumer) settled(st *settling, reply []any, batch []broker.Settlement,
 		if len(c.recorded) > 0 {
 			delete(c.recorded, d.ID)
 		}
+		if len(c.stepped) > 0 {
+			delete(c.stepped, d.ID)
+		}
 	}
 }
 
@@ -193,6 +197,21 @@ func (c *consumer) largeOf(batch []broker.Settlement) []bool {
 		if d := batch[i].Delivery; d != nil {
 			h, _ := c.held.get(d.ID)
 			out[i] = h.large
+		}
+	}
+	return out
+}
+
+// steppedOf reports for each settlement whether its task may have saved state; nil if none may. The
+// caller holds c.mu.
+func (c *consumer) steppedOf(batch []broker.Settlement) []bool {
+	if len(c.stepped) == 0 {
+		return nil
+	}
+	out := make([]bool, len(batch))
+	for i := range batch {
+		if d := batch[i].Delivery; d != nil {
+			_, out[i] = c.stepped[d.ID]
 		}
 	}
 	return out
@@ -219,6 +238,7 @@ type settling struct {
 	laned     bool     // a task has a lane
 	about     bool     // the hash about may have to change, see described
 	keyed     bool     // a task has a unique key
+	stepped   bool     // a task may have saved state
 	count     int      // of settlements
 	cost      int      // of their tasks, see laneCost
 	size      int      // of the arguments in bytes, about
@@ -262,6 +282,7 @@ type members struct {
 	submits   []any     // ids and records of tasks to submit
 	failures  []any     // ids of retried tasks and records of why they failed
 	parked    []any     // ids of parked tasks and their needs
+	awaited   []any     // ids of snoozed tasks and the signals that they wait for
 }
 
 // full reports whether the call is large enough, so that the next settlement begins another.
@@ -332,6 +353,11 @@ func (st *settling) add(position int, s *broker.Settlement, left int, large bool
 			st.size += len(record)
 			m.failures = append(m.failures, d.ID[:], record)
 		}
+	}
+	if s.Await != "" {
+		st.stepped = true
+		st.size += len(s.Await)
+		m.awaited = append(m.awaited, d.ID[:], s.Await)
 	}
 	if s.Verb == broker.VerbPark {
 		need := appendNeed(nil, d.Need())
@@ -463,6 +489,8 @@ func (st *settling) call(minion, inboxes string) *call {
 		switch {
 		case len(m.failures) > 0: // a group of retries, which submit nothing
 			more = m.failures
+		case len(m.awaited) > 0:
+			more = m.awaited
 		case len(m.parked) > 0:
 			more = append([]any{len(keys) - 1, k.park}, m.parked...)
 		}
@@ -476,6 +504,9 @@ func (st *settling) call(minion, inboxes string) *call {
 	optional := ""
 	if st.keyed {
 		keys, optional = append(keys, k.holders), "h"
+	}
+	if st.stepped {
+		keys, optional = append(keys, k.steps), optional+"s"
 	}
 	if st.about {
 		keys, optional = append(keys, k.about), optional+"a"

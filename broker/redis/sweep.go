@@ -165,7 +165,7 @@ func (f *sweeper) next() *sweep {
 func newSweep(k *keys, class string, most int) *sweep {
 	return &sweep{keys: k, class: class, call: call{
 		script: scriptSweep,
-		keys:   []string{k.retention, k.ended(class), k.state, k.dead, k.about},
+		keys:   []string{k.retention, k.ended(class), k.state, k.dead, k.about, k.steps},
 		args:   []any{class, most},
 	}}
 }

@@ -12,10 +12,10 @@
 -- KEYS  1 flight  2 claim  3 minions  4 state  5 due  6 later  7 dead  8 unique
 --       9 stop  10 keep  11 ready  12 held  13 watch  14 odd  15 flows
 --       16 outbox, then the records of large tasks, then the list of each retention class that
---       a group names, then parked and needs if tasks are parked, then holders, about, deadlines
---       and the keys of lanes, as far as they are needed
+--       a group names, then parked and needs if tasks are parked, then holders, steps, about,
+--       deadlines and the keys of lanes, as far as they are needed
 -- ARGV  1 minion  2 wake channel  3 number of groups  4 which of the last keys there are: 'h'
---       holders (and then the keys of lanes, too), 'a' about, 'd' deadlines, 'l' keys of lanes;
+--       holders (and then the keys of lanes, too), 's' steps, 'a' about, 'd' deadlines, 'l' keys of lanes;
 --       then for each group:
 --         verb: finish, retry, snooze, giveback or park; with a - behind it if no handler was
 --           started
@@ -34,9 +34,9 @@
 --           '' if no task has one
 --         blocks: for the first tasks, a byte for each number of neighbours of the same block
 --         number of pairs that follow: of finish, the tasks to be submitted with the only task
---           of the group; of retry, the tasks whose failures are known; of park, one more than
---           the tasks; of others 0
---         then the pairs: id and record. Of park, the first pair is the index of parked in KEYS
+--           of the group; of retry, the tasks whose failures are known; of snooze, the
+--           tasks that wait for a signal; of park, one more than the tasks; of others 0
+--         then the pairs: id and record; of snooze, id and name of the signal. Of park, the first pair is the index of parked in KEYS
 --           and the channel on which new needs are published; then id of each task and its need,
 --           behind the number of the need (6 bytes)
 -- Returns a list: in how many ms the next task is due ('' if that is not known, 'lost' if the
@@ -59,6 +59,11 @@ end
 if string.find(ARGV[4], 'a', 1, true) then
   about, last = KEYS[last], last - 1
 end
+local steps -- the hash, or nil if no task of the call may have saved state
+if string.find(ARGV[4], 's', 1, true) then
+  steps, last = KEYS[last], last - 1
+end
+local spare = 2000 -- how many records may still be removed, so that the script stays short
 local locks -- what freeKeys needs, or nil if no task of the call has a unique key
 if string.find(ARGV[4], 'h', 1, true) then
   locks = keyNames(unique, KEYS[last], later, due, ready, held, watch, wake, L)
@@ -162,6 +167,13 @@ local function finish(final, list, class, readms, sweepms, inbox, which)
   if deadlines then
     forgetDeadlines(which)
   end
+  if steps and sub(class, 1, 1) ~= 'd' then -- a requeue of a dead letter goes on with them
+    local over = {}
+    for x, i in ipairs(which) do
+      over[x] = ids[i]
+    end
+    spare = forgetSteps(steps, over, spare) -- the sweep removes what is left
+  end
   if L then
     local over = {}
     for x, i in ipairs(which) do
@@ -231,6 +243,19 @@ local function isRepeated(verb, a, id, attempt)
   return not isParked(byte(m, 25))
 end
 
+-- rest returns for how long a task with a delay has to wait. If it waits for a signal that it has, that is
+-- 0. Else the task is marked, so that signal.lua makes it due.
+local function rest(id, msg, signal, delay)
+  if not signal then
+    return delay
+  end
+  if redis.call('HEXISTS', steps, id .. 'g' .. signal) == 1 then
+    return 0
+  end
+  redis.call('HSET', steps, id .. 'w', sub(msg, 18, 21) .. signal)
+  return delay
+end
+
 for _ = 1, groups do
   local verb, a, list, class = ARGV[at], tonumber(ARGV[at + 1]), KEYS[tonumber(ARGV[at + 2])], ARGV[at + 3]
   local readms, sweepms, inbox = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]), ARGV[at + 6]
@@ -290,6 +315,7 @@ for _ = 1, groups do
     finish(a, list, class, readms, sweepms, inbox, owned)
   else
     finish(8, list, class, readms, sweepms, inbox, canceled) -- state 8: canceled
+    local awaited = {} -- the signal that a task waits for, by id
     if more > 0 then
       local mine, failures = {}, {}
       for _, i in ipairs(owned) do
@@ -297,6 +323,10 @@ for _ = 1, groups do
       end
       if verb == 'park' then
         park(at + 1, at + 2 * more, mine)
+      elseif verb == 'snooze' then
+        for i = at + 1, at + 2 * more, 2 do
+          awaited[ARGV[i]] = ARGV[i + 1]
+        end
       else
         for i = at + 1, at + 2 * more, 2 do
           if mine[ARGV[i]] then
@@ -334,7 +364,7 @@ for _ = 1, groups do
       else
         again[#again + 1] = ids[i]
         again[#again + 1] = msg
-        dues[#dues + 1] = t + a
+        dues[#dues + 1] = t + rest(ids[i], msg, awaited[ids[i]], a)
         dues[#dues + 1] = ids[i]
       end
     end

@@ -5,14 +5,14 @@
 -- element is a time (6 bytes) and ids (16 each); or a time, 'r', and for each run (see block.lua)
 -- the name of its block (15) and the position of its first member (1).
 --
--- KEYS  1 keep  2 list of the class  3 state  4 dead  5 about
+-- KEYS  1 keep  2 list of the class  3 state  4 dead  5 about  6 steps
 -- ARGV  1 name of the class  2 about how many tasks to forget
 -- Returns a list: 1 if there is more to forget now, else 0; how many were forgotten; in how
 -- many ms there will be more to forget ('' if nothing is left).
 
--- forgetRun removes a run, and adds the ids of its members to gone. name is the name of the block
--- and the position of the first member.
-local function forgetRun(state, name, gone)
+-- readRun adds the ids of the members of a run to gone, and its field to runs. name is the name of the
+-- block and the position of the first member.
+local function readRun(state, name, gone, runs)
   local block = string.sub(name, 1, 15)
   local field = block .. 'r' .. string.sub(name, 16)
   local run = redis.call('HGET', state, field)
@@ -23,7 +23,7 @@ local function forgetRun(state, name, gone)
     end)
   end
   if #gone > before then -- a run of another version stays
-    redis.call('HDEL', state, field)
+    runs[#runs + 1] = field
   end
 end
 
@@ -47,6 +47,8 @@ local length, unit = string.match(class, '^.(%d+)(s?)$')
 local latest = t + (tonumber(length) or 0) * (unit == 's' and 1000 or 60000)
 local n = 0
 redis.call('ZREM', keep, '') -- for a server out of memory: see dequeue.lua
+local room = 2000 -- how many steps may still be removed, so that the script stays short
+local stepped = redis.call('EXISTS', KEYS[6]) == 1
 local described = redis.call('EXISTS', KEYS[5]) == 1
 while n < most do
   local blob = redis.call('LINDEX', list, 0)
@@ -64,10 +66,10 @@ while n < most do
     redis.call('ZADD', keep, 'XX', at, class)
     return { 0, n, at - t }
   end
-  local ids, gone = {}, {}
+  local ids, gone, runs = {}, {}, {}
   if #blob % 16 == 7 and string.sub(blob, 7, 7) == 'r' then
     for i = 8, #blob, 16 do
-      forgetRun(state, string.sub(blob, i, i + 15), gone)
+      readRun(state, string.sub(blob, i, i + 15), gone, runs)
     end
   else
     for i = 7, #blob - 15, 16 do -- ignore a rest of fewer bytes than an id, which is damage
@@ -86,6 +88,18 @@ while n < most do
       end
     end)
     ids = over
+  end
+  if stepped then -- first, since a call that has removed much leaves the rest to the next one
+    for _, ended in ipairs({ ids, gone }) do
+      pages(ended, function(some)
+        room = forgetSteps(KEYS[6], some, room)
+      end)
+    end
+    if room < 0 then
+      return { 1, math.max(n, 1), 0 }
+    end
+  end
+  if string.sub(class, 1, 1) == 'd' then
     pages(ids, function(some)
       redis.call('HDEL', dead, unpack(some))
     end)
@@ -101,6 +115,9 @@ while n < most do
     forget(KEYS[5], ids)
     forget(KEYS[5], gone)
   end
+  pages(runs, function(some)
+    redis.call('HDEL', state, unpack(some))
+  end)
   redis.call('LPOP', list)
   n = n + math.max(#ids + #gone, 1)
 end
