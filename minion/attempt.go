@@ -29,9 +29,10 @@ type attempt struct {
 	h     *handler
 	codec codec.Codec // nil if the name is unknown; a *seals once the payload has been opened
 
-	info atomic.Pointer[task.Info] // made when the handler asks for it
-	sent atomic.Pointer[sentCalls] // made when the handler first sends something
-	slot slotUse                   // run.mu guards it and the next two
+	info  atomic.Pointer[task.Info]    // made when the handler asks for it
+	sent  atomic.Pointer[sentCalls]    // made when the handler first sends something
+	steps atomic.Pointer[attemptSteps] // made when the handler first uses a durable step
+	slot  slotUse                      // run.mu guards it and the next two
 	// listed reports whether the attempt is in the list of its session.
 	listed   bool
 	entry    entry

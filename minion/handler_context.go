@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/go-arbiter/arbiter/internal/base/infokey"
+	"github.com/go-arbiter/arbiter/internal/engine/durable"
 	"github.com/go-arbiter/arbiter/task"
 )
 
@@ -28,6 +29,8 @@ func (c *handlerContext) Value(key any) any {
 		return (*attempt)(c).about()
 	case attemptKey:
 		return (*attempt)(c)
+	case durable.Key:
+		return (*attempt)(c).durable().State
 	}
 	return c.limits().Value(key)
 }

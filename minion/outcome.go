@@ -159,7 +159,7 @@ func (a *attempt) snooze(st *broker.Settlement, delay time.Duration) bool {
 		delay = min(delay, max(time.Until(end), 0)+time.Millisecond)
 	}
 	a.s.r.log.task(slog.LevelDebug, "task snoozed", a.d, "duration", time.Since(a.started), "due_in", delay)
-	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay}
+	*st = broker.Settlement{Delivery: a.d, Verb: broker.VerbSnooze, Delay: delay, Await: a.awaited()}
 	return true
 }
 

@@ -42,16 +42,16 @@ type consumer struct {
 	parked      map[*keys]bool          // partitions that may have parked tasks that it can run
 	clock       int64                   // the server's time in ms at clockAt
 	clockAt     time.Time
-	due         map[*keys]time.Time  // when the next task of a partition is due, by the local clock
-	suspect     bool                 // a reply with tasks may have been lost: the next Dequeue asks the server for them
-	excess      int                  // heartbeats in a row at which the server counted more tasks than held has
-	unreachable map[*keys]bool       // unreachable partitions
-	doubted     map[*keys]bool       // those of them from which a reply with tasks may have been lost
-	lost        bool                 // the lease is lost
-	cutOff      bool                 // the last heartbeat failed
-	last        held                 // what it held when it was lost or closed
+	due         map[*keys]time.Time    // when the next task of a partition is due, by the local clock
+	suspect     bool                   // a reply with tasks may have been lost: the next Dequeue asks the server for them
+	excess      int                    // heartbeats in a row at which the server counted more tasks than held has
+	unreachable map[*keys]bool         // unreachable partitions
+	doubted     map[*keys]bool         // those of them from which a reply with tasks may have been lost
+	lost        bool                   // the lease is lost
+	cutOff      bool                   // the last heartbeat failed
+	last        held                   // what it held when it was lost or closed
 	stepped     map[broker.ID]struct{} // tasks of held that may have saved state; nil until there is one
-	recorded    map[broker.ID]uint32 // attempts whose start is recorded; nil until there is one
+	recorded    map[broker.ID]uint32   // attempts whose start is recorded; nil until there is one
 	closed      bool
 
 	changed    chan struct{}   // capacity 1: signals that ready, due, suspect or lost has changed
