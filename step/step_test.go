@@ -250,10 +250,13 @@ func TestErrors(t *testing.T) {
 			return "", err
 		}
 		for what, err := range map[string]error{
-			"step a: ":       run(ctx, "a"),
-			"own name":       step.Sleep(ctx, "a", time.Hour),
-			"step name":      run(ctx, "a b"),
-			"can't be encod": func() error { _, err := step.Run(ctx, "c", func(context.Context) (chan int, error) { return make(chan int), nil }); return err }(),
+			"step a: ":  run(ctx, "a"),
+			"own name":  step.Sleep(ctx, "a", time.Hour),
+			"step name": run(ctx, "a b"),
+			"can't be encod": func() error {
+				_, err := step.Run(ctx, "c", func(context.Context) (chan int, error) { return make(chan int), nil })
+				return err
+			}(),
 		} {
 			if !errors.Is(err, task.ErrInvalid) || !strings.Contains(err.Error(), what) {
 				return "", task.NoRetry(fmt.Errorf("want an error with %q: %w", what, err))
