@@ -19,7 +19,8 @@ import (
 //
 // The error wraps [task.ErrInvalid], [broker.ErrNotFound] for a task that is not known, [broker.ErrEnded] if it is done,
 // [broker.ErrSignaled] if it has a signal of that name, [broker.ErrSteps] if it has no room for one more,
-// [task.ErrUnsupported] if the broker has no [broker.Steps], or [task.ErrClosed].
+// [task.ErrUnsupported] if the broker has no [broker.Steps], or [task.ErrClosed]. It also wraps
+// [task.ErrIndeterminate] if the task has ended while Signal repeated itself: then the task may have had the signal.
 func (a *Arbiter) Signal(ctx context.Context, id task.ID, name string, value any) error {
 	err := a.open()
 	var b broker.Steps
@@ -48,8 +49,13 @@ func (a *Arbiter) signal(ctx context.Context, b broker.Steps, id task.ID, name s
 		return fmt.Errorf("%w: %w", broker.ErrInvalid, err)
 	}
 	signal := broker.Signal{ID: broker.NewID(broker.KindParty, "", 0), Name: name, Codec: enc.Name(), Data: data}
+	lost := false // whether an earlier try may have been carried out
 	for try := 0; ; try++ {
 		err := b.Signal(ctx, id, signal)
+		if lost && (errors.Is(err, broker.ErrEnded) || errors.Is(err, broker.ErrNotFound)) {
+			return fmt.Errorf("%w: the task has ended meanwhile, and may have had the signal before: %w", broker.ErrIndeterminate, err)
+		}
+		lost = lost || errors.Is(err, broker.ErrIndeterminate)
 		if err == nil || !errors.Is(err, broker.ErrUnavailable) || !backoff.Sleep(ctx, backoff.Delay(try, 50*time.Millisecond, 5*time.Second)) {
 			return err
 		}

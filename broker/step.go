@@ -74,6 +74,11 @@ type Steps interface {
 	// a field is not valid, ErrNotFound if the task is not known, ErrEnded if it is final,
 	// ErrSignaled if the task has another signal of that name, and ErrSteps if there is no room.
 	Signal(ctx context.Context, task ID, s Signal) error
+
+	// DropSteps removes a step of a dead letter and all steps that were first saved after it, so
+	// that the task takes them again once it is requeued. Its signals stay. It is ErrNotFound if
+	// the task is not a dead letter or has no step of that name.
+	DropSteps(ctx context.Context, task ID, from string) error
 }
 
 // StepsOf returns the broker as a [Steps], or an error as [FlowsOf] does.

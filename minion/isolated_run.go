@@ -43,7 +43,11 @@ func (a *attempt) runChild(ctx context.Context, handed func()) (childtask.Done, 
 		}
 		job.LeftCause = failure.CauseName(cause)
 	}
-	return childtask.Run(ctx, a.pool(), &job, a.d, (*childParent)(a), handed)
+	done, err := childtask.Run(ctx, a.pool(), &job, a.d, (*childParent)(a), handed)
+	if err == nil && done.Signal != "" {
+		a.durable().Await(done.Signal)
+	}
+	return done, err
 }
 
 // pool returns the pool of children that runs the attempt.
@@ -76,4 +80,14 @@ func (p *childParent) Await(ctx context.Context, id task.ID) (*broker.Outcome, e
 // Publish implements [childtask.Parent].
 func (p *childParent) Publish(ctx context.Context, topic string, event []byte) error {
 	return p.s.r.client.Publish(ctx, topic, event)
+}
+
+// SaveStep implements [childtask.Parent].
+func (p *childParent) SaveStep(ctx context.Context, s broker.Step) error {
+	return (*attempt)(p).durable().Save(ctx, s)
+}
+
+// LoadSteps implements [childtask.Parent].
+func (p *childParent) LoadSteps(ctx context.Context) (broker.Saved, error) {
+	return (*attempt)(p).durable().Load(ctx)
 }

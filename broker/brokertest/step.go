@@ -25,6 +25,8 @@ func stepTests() []test {
 		{"AfterALostLease", stepLostLease, needLapse},
 		{"EndsWithTheTask", stepEnds, 0},
 		{"DeadLetterKeepsThem", stepRequeue, needInspector},
+		{"DropSteps", stepDrop, needInspector},
+		{"DropStepsOfNoLetter", stepDropNothing, needInspector},
 		{"ForgottenWithTheId", stepForgotten, needJump},
 		{"Waits", stepWaits, needJump},
 		{"Limits", stepLimits, 0},
@@ -63,6 +65,10 @@ func (s *watchedSteps) LoadSteps(ctx context.Context, d *broker.Delivery) (broke
 
 func (s *watchedSteps) Signal(ctx context.Context, id broker.ID, signal broker.Signal) error {
 	return s.dog.do("Signal", func() error { return s.b.Signal(ctx, id, signal) })
+}
+
+func (s *watchedSteps) DropSteps(ctx context.Context, id broker.ID, from string) error {
+	return s.dog.do("DropSteps", func() error { return s.b.DropSteps(ctx, id, from) })
 }
 
 // save saves a step, which must succeed.
@@ -286,6 +292,54 @@ func stepRequeue(r *rig) {
 	r.signaled(d, s)
 	r.save(d, "b", "2")
 	r.has(d, "a", "1", "b", "2")
+}
+
+// A dead letter that is requeued after DropSteps takes the step again, and those behind it. A step that was
+// replaced keeps its place. What is dropped makes room.
+func stepDrop(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	d := m.take1()
+	big := string(make([]byte, broker.MaxStepBytes/2))
+	for _, name := range []string{"c", "a", "d", "b"} {
+		r.save(d, name, "1")
+	}
+	s := r.signal("s", "x")
+	r.send(d.ID, s)
+	r.save(d, "e", big)
+	r.save(d, "c", "2")
+	m.settle(m.finish(d, broker.StateFailed))
+	if err := r.state().DropSteps(r.ctx, task.ID, "d"); err != nil {
+		r.Fatalf("DropSteps: %v", err)
+	}
+	r.fails(r.state().DropSteps(r.ctx, task.ID, "d"), broker.ErrNotFound, "DropSteps again")
+	if errs, err := r.inspector().Requeue(r.ctx, []broker.ID{task.ID}); err != nil || errs[0] != nil {
+		r.Fatalf("Requeue: %v, %v", errs, err)
+	}
+	d = m.take1()
+	r.has(d, "a", "1", "c", "2")
+	r.signaled(d, s)
+	r.save(d, "e", big)
+	r.save(d, "f", big[:len(big)-100])
+	r.has(d, "a", "1", "c", "2", "e", big, "f", big[:len(big)-100])
+}
+
+func stepDropNothing(r *rig) {
+	m := r.minion()
+	task := r.task()
+	r.enqueue(task)
+	d := m.take1()
+	r.save(d, "a", "1")
+	r.fails(r.state().DropSteps(r.ctx, task.ID, "a"), broker.ErrNotFound, "DropSteps of a task that runs")
+	m.settle(m.finish(d, broker.StateFailed))
+	r.fails(r.state().DropSteps(r.ctx, task.ID, "b"), broker.ErrNotFound, "DropSteps of a step that was not saved")
+	r.fails(r.state().DropSteps(r.ctx, r.task().ID, "a"), broker.ErrNotFound, "DropSteps of an unknown task")
+	r.fails(r.state().DropSteps(r.ctx, task.ID, "a b"), broker.ErrInvalid, "DropSteps of an invalid name")
+	if errs, err := r.inspector().Requeue(r.ctx, []broker.ID{task.ID}); err != nil || errs[0] != nil {
+		r.Fatalf("Requeue: %v, %v", errs, err)
+	}
+	r.has(m.take1(), "a", "1")
 }
 
 // However a task ends, a later one with its id has none of its state.

@@ -17,6 +17,7 @@ type saved struct {
 	steps   map[string]savedStep
 	signals map[string]broker.Signal
 	size    int // bytes of all names and data
+	places  int // how many steps were saved for the first time
 
 	// The signal for which the task waits, and the attempt that is due when it comes. With
 	// another attempt the name has no meaning any more.
@@ -26,8 +27,9 @@ type saved struct {
 
 // savedStep is a step.
 type savedStep struct {
-	data []byte
-	due  instant // when its wait is over; 0 if it has none
+	data  []byte
+	due   instant // when its wait is over; 0 if it has none
+	place int     // the number of steps that were saved before it
 }
 
 // savedState returns the saved state of a task, and makes it if necessary.
@@ -95,7 +97,12 @@ func (b *Broker) SaveStep(ctx context.Context, d *broker.Delivery, step broker.S
 		if err := s.room(len(step.Name)+len(step.Data), before, "task "+d.ID.String()+": step "+step.Name); err != nil {
 			return err
 		}
-		one := savedStep{data: bytes.Clone(step.Data)}
+		one := savedStep{data: bytes.Clone(step.Data), place: s.places}
+		if before > 0 {
+			one.place = s.steps[step.Name].place
+		} else {
+			s.places++
+		}
 		if step.Wait > 0 {
 			one.due = now.plus(step.Wait)
 		}
@@ -163,6 +170,38 @@ func (b *Broker) Signal(ctx context.Context, id broker.ID, signal broker.Signal)
 	if r.state == broker.StateRetrying && s.awaited == signal.Name && s.attempt == r.attempt {
 		q.detach(r)
 		q.pushBack(r)
+	}
+	return nil
+}
+
+// DropSteps removes steps of a dead letter; see [broker.Steps].
+func (b *Broker) DropSteps(ctx context.Context, id broker.ID, from string) error {
+	now, err := b.enter(ctx)
+	if err != nil {
+		return err
+	}
+	if err := broker.CheckName("step", from); err != nil {
+		return err
+	}
+	r, _ := b.index.lock(id, now)
+	if r != nil {
+		defer r.queue.unlock()
+	}
+	if r == nil || r.state != broker.StateFailed {
+		return fmt.Errorf("dead letter %s: %w", id, broker.ErrNotFound)
+	}
+	first, ok := savedStep{}, false
+	if r.saved != nil {
+		first, ok = r.saved.steps[from]
+	}
+	if !ok {
+		return fmt.Errorf("dead letter %s: step %s: %w", id, from, broker.ErrNotFound)
+	}
+	for name, step := range r.saved.steps {
+		if step.place >= first.place {
+			delete(r.saved.steps, name)
+			r.saved.size -= len(name) + len(step.data)
+		}
 	}
 	return nil
 }

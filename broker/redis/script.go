@@ -94,6 +94,7 @@ var (
 	scriptStart      = load("start", "readable", "absorb")
 	scriptStepSave   = load("step_save", "clock", "number", "readable", "absorb", "holds", "steps")
 	scriptStepLoad   = load("step_load", "clock", "number", "readable", "absorb", "holds", "steps")
+	scriptStepDrop   = load("step_drop", "number", "steps")
 	scriptSignal     = load("signal", "clock", "number", "block", "push", "steps")
 	scriptExcuse     = load("excuse")
 	scriptAdopt      = load("adopt", "clock", "readable", "absorb")

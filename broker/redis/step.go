@@ -179,3 +179,34 @@ func (b *Broker) Signal(ctx context.Context, id broker.ID, s broker.Signal) erro
 		return err
 	})
 }
+
+// DropSteps implements [broker.Steps].
+func (b *Broker) DropSteps(ctx context.Context, id broker.ID, from string) error {
+	return do(ctx, func() error {
+		if err := b.alive(ctx); err != nil {
+			return err
+		}
+		if err := broker.CheckName("step", from); err != nil {
+			return err
+		}
+		what, found := "dead letter "+id.String(), false
+		err := b.queues.each(ctx, []broker.ID{id}, func(k *keys, _ []int) ([]bool, error) {
+			reply, err := scriptStepDrop.run(ctx, b, []string{k.dead, k.steps}, id[:], from)
+			if err != nil {
+				return nil, err
+			}
+			n, _ := reply.(int64)
+			switch found = n != 0; n {
+			case 3:
+				return nil, fmt.Errorf("%s: step %s: %w", what, from, broker.ErrNotFound)
+			case -2:
+				return nil, unreadableSteps(what)
+			}
+			return []bool{found}, nil
+		})
+		if err == nil && !found {
+			err = fmt.Errorf("%s: %w", what, broker.ErrNotFound)
+		}
+		return err
+	})
+}

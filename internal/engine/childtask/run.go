@@ -26,6 +26,10 @@ type Parent interface {
 	Await(ctx context.Context, id task.ID) (*broker.Outcome, error)
 	// Publish publishes an event that client.EncodeEvent has encoded.
 	Publish(ctx context.Context, topic string, event []byte) error
+	// SaveStep saves a durable step. Its data are plain.
+	SaveStep(ctx context.Context, s broker.Step) error
+	// LoadSteps loads the durable steps. Their data are plain.
+	LoadSteps(ctx context.Context) (broker.Saved, error)
 }
 
 // Run runs a job in a child of the pool. tag is the isolate.Job.Tag of the attempt. Run
@@ -65,6 +69,11 @@ func (a answerer) answer(ctx context.Context, body []byte) []byte {
 		r.Err = failure.Pack(err)
 	case q.Topic != "":
 		r.Err = failure.Pack(a.parent.Publish(ctx, q.Topic, q.Event))
+	case q.Save != nil:
+		r.Err = failure.Pack(a.parent.SaveStep(ctx, *q.Save))
+	case q.Load:
+		saved, err := a.parent.LoadSteps(ctx)
+		r.Saved, r.Err = &saved, failure.Pack(err)
 	case q.Await.IsZero():
 		r.submitted(a.submit(ctx, &q))
 	default:

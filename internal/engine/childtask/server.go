@@ -7,6 +7,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
 	"github.com/go-arbiter/arbiter/internal/engine/client"
+	"github.com/go-arbiter/arbiter/internal/engine/durable"
 	"github.com/go-arbiter/arbiter/internal/engine/failure"
 	"github.com/go-arbiter/arbiter/internal/engine/isolate"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
@@ -63,13 +64,14 @@ func (s *Server) run(ctx context.Context, w *isolate.Work) []byte {
 		Meta: job.Meta, Enqueued: job.Enqueued,
 		Submitter: sends, OnSuccess: (*onSuccess)(sends),
 	})
-	out, unfit, err := s.handle(ctx, &job)
-	return pack(&Done{Result: out, Err: safeError(err), Unfit: unfit})
+	steps := &stepStore{p: sends}
+	out, unfit, err := s.handle(ctx, &job, steps)
+	return pack(&Done{Result: out, Err: safeError(err), Unfit: unfit, Signal: steps.signal})
 }
 
 // handle calls the handler and turns its panics into errors. unfit reports that the child
 // can't run the task.
-func (s *Server) handle(ctx context.Context, job *Job) (out []byte, unfit bool, err error) {
+func (s *Server) handle(ctx context.Context, job *Job, steps *stepStore) (out []byte, unfit bool, err error) {
 	reg, ok := s.handlers[job.Name]
 	if !ok {
 		return nil, true, task.NoRetry(fmt.Errorf("%w %q in the child: minion.Child does not register it", task.ErrUnknownTask, job.Name))
@@ -78,6 +80,7 @@ func (s *Server) handle(ctx context.Context, job *Job) (out []byte, unfit bool, 
 	if err != nil {
 		return nil, true, task.NoRetry(fmt.Errorf("in the child: %w", err))
 	}
+	ctx = context.WithValue(ctx, durable.Key{}, durable.New(steps, seal.Plain(enc), s.codecs, job.Attempt == 1))
 	done := make(chan struct{})
 	go func() { // a runtime.Goexit ends only this goroutine
 		defer close(done)

@@ -38,10 +38,11 @@ type Done struct {
 	Result []byte
 	Err    *failure.Wire // nil if the task succeeded
 	Unfit  bool          // the child lacks the handler or the codec of the task, and has not started it
+	Signal string        // the signal that the task waits for, if the handler has ended with a snooze
 }
 
-// query is a request of a handler to its minion. It sends Calls, awaits Await, or
-// publishes Event.
+// query is a request of a handler to its minion. It sends Calls, awaits Await, publishes Event, or saves
+// or loads durable steps.
 type query struct {
 	Calls     []prepared    // calls to send
 	OnSuccess bool          // send them only if the task succeeds
@@ -49,6 +50,8 @@ type query struct {
 	Limit     time.Duration // time until the context there ends; 0 is no limit
 	Topic     string        // the topic to which Event is published; empty for other requests
 	Event     []byte        // encoded by client.EncodeEvent
+	Save      *broker.Step  // the durable step to save; nil for other requests
+	Load      bool          // load the durable steps
 }
 
 // reply is the answer to a query.
@@ -56,6 +59,7 @@ type reply struct {
 	Outcome []byte        // the outcome of the awaited task
 	Err     *failure.Wire // the error of the whole request
 	Failed  []failedCall  // the errors of single calls
+	Saved   *broker.Saved // the durable steps that were loaded
 }
 
 // failedCall is a task.FailedCall.

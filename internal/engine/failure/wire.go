@@ -46,7 +46,7 @@ const (
 var known = map[string]error{
 	"canceled": task.ErrCanceled, "timeout": task.ErrTimeout, "expired": task.ErrExpired,
 	"stopping": task.ErrStopping, "lease lost": task.ErrLeaseLost,
-	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "duplicate": task.ErrDuplicate, "full": task.ErrFull,
+	"invalid": task.ErrInvalid, "too large": task.ErrTooLarge, "steps": broker.ErrSteps, "duplicate": task.ErrDuplicate, "full": task.ErrFull,
 	"unsupported": task.ErrUnsupported, "not found": task.ErrNotFound, "closed": task.ErrClosed, "unavailable": task.ErrUnavailable,
 	"indeterminate": task.ErrIndeterminate, "damaged": task.ErrDamaged, "no minion": task.ErrNoMinion, "not submitted": task.ErrNotSubmitted,
 	"context canceled": context.Canceled, "deadline exceeded": context.DeadlineExceeded,

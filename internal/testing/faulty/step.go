@@ -11,6 +11,7 @@ const (
 	SaveStep  Op = "save step"
 	LoadSteps Op = "load steps"
 	Signal    Op = "signal"
+	DropSteps Op = "drop steps"
 )
 
 var _ broker.Steps = (*Broker)(nil)
@@ -30,4 +31,9 @@ func (b *Broker) LoadSteps(ctx context.Context, d *broker.Delivery) (broker.Save
 // Signal implements [broker.Steps].
 func (b *Broker) Signal(ctx context.Context, id broker.ID, s broker.Signal) error {
 	return b.do(ctx, Signal, 1, func(ctx context.Context) error { return b.steps().Signal(ctx, id, s) })
+}
+
+// DropSteps implements [broker.Steps].
+func (b *Broker) DropSteps(ctx context.Context, id broker.ID, from string) error {
+	return b.do(ctx, DropSteps, 1, func(ctx context.Context) error { return b.steps().DropSteps(ctx, id, from) })
 }

@@ -1,0 +1,38 @@
+package childtask
+
+import (
+	"context"
+
+	"github.com/go-arbiter/arbiter/broker"
+)
+
+// stepStore saves and loads the durable steps of a handler in a child, through its minion. The minion
+// checks that it still owns the attempt, and seals and opens the data.
+type stepStore struct {
+	p      *submitter
+	signal string // the signal that the task waits for; sent with the result of the handler
+}
+
+// Save implements [durable.Store].
+func (s *stepStore) Save(ctx context.Context, one broker.Step) error {
+	r, err := s.p.ask(ctx, &query{Save: &one}, 0)
+	if err != nil {
+		return err
+	}
+	return r.Err.Unpack()
+}
+
+// Load implements [durable.Store].
+func (s *stepStore) Load(ctx context.Context) (broker.Saved, error) {
+	r, err := s.p.ask(ctx, &query{Load: true}, 0)
+	if err != nil {
+		return broker.Saved{}, err
+	}
+	if r.Err != nil || r.Saved == nil {
+		return broker.Saved{}, r.Err.Unpack()
+	}
+	return *r.Saved, nil
+}
+
+// Await implements [durable.Store].
+func (s *stepStore) Await(signal string) { s.signal = signal }
