@@ -17,6 +17,7 @@ import (
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/broker/memory"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/testing/faulty"
 	"github.com/go-arbiter/arbiter/internal/testing/plain"
 	"github.com/go-arbiter/arbiter/minion"
 	"github.com/go-arbiter/arbiter/step"
@@ -234,6 +235,103 @@ func TestChanged(t *testing.T) {
 			result(t, f, fmt.Sprint(!begunBefore))
 		})
 	}
+}
+
+// A dead letter that is forked takes the step again, and those behind it.
+func TestFork(t *testing.T) {
+	var c calls
+	on(t, inMemory, func(ctx context.Context) (string, error) {
+		var out []string
+		for _, name := range []string{"a", "b", "c"} {
+			s, err := step.Run(ctx, name, func(context.Context) (string, error) { return fmt.Sprint(name, c.count(name)), nil })
+			if err != nil {
+				return "", err
+			}
+			out = append(out, s)
+		}
+		if c.count("end") == 1 {
+			return "", task.NoRetry(errors.New("fails"))
+		}
+		return strings.Join(out, " "), nil
+	}, nil, nil, func(t *testing.T, arb *arbiter.Arbiter, f *task.Future[string]) {
+		if _, err := f.Result(t.Context()); err == nil {
+			t.Fatal("the task did not fail")
+		}
+		for what, err := range map[string]error{
+			"an unknown step": arb.Fork(t.Context(), f.ID(), "d"),
+			"an unknown task": arb.Fork(t.Context(), broker.NewTaskID("q", ""), "a"),
+		} {
+			if !errors.Is(err, task.ErrNotFound) {
+				t.Errorf("a fork from %s: %v", what, err)
+			}
+		}
+		if err := arb.Fork(t.Context(), f.ID(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		result(t, task.NewFuture[string](arb, f.ID()), "a1 b2 c2")
+		if err := arb.Fork(t.Context(), f.ID(), "b"); !errors.Is(err, task.ErrNotFound) {
+			t.Errorf("a fork of a task that has succeeded: %v", err)
+		}
+	})
+}
+
+// inspected is a broker with faults and with dead letters.
+type inspected struct {
+	*faulty.Broker
+	broker.Inspector
+}
+
+// A signal or a fork whose reply is lost is repeated, and is carried out once.
+func TestLostReply(t *testing.T) {
+	var c calls
+	var f inspected
+	lose := func(op faulty.Op) {
+		once := false
+		f.Set(faulty.Hooks{After: func(o faulty.Op, _ int) error {
+			if o != op || once {
+				return nil
+			}
+			once = true
+			return faulty.ErrLostReply
+		}})
+	}
+	on(t, func() broker.Broker { m := memory.New(); f = inspected{faulty.New(m), m}; return f }, func(ctx context.Context) (string, error) {
+		n, err := step.Wait[int](ctx, "s", time.Hour)
+		if err != nil {
+			return "", err
+		}
+		if c.count("end") == 1 {
+			return "", task.NoRetry(errors.New("fails"))
+		}
+		a, err := step.Run(ctx, "a", func(context.Context) (int, error) { return c.count("a"), nil })
+		if err == nil && c.count("letters") < 2 {
+			err = task.NoRetry(errors.New("fails again"))
+		}
+		return fmt.Sprint(n, a), err
+	}, nil, nil, func(t *testing.T, arb *arbiter.Arbiter, fut *task.Future[string]) {
+		time.Sleep(time.Minute)
+		lose(faulty.Signal)
+		if err := arb.Signal(t.Context(), fut.ID(), "s", 7); err != nil && !errors.Is(err, task.ErrIndeterminate) {
+			t.Fatal(err)
+		}
+		failed := func() {
+			t.Helper()
+			if _, err := task.NewFuture[string](arb, fut.ID()).Result(t.Context()); err == nil {
+				t.Fatal("the task did not fail")
+			}
+		}
+		failed()
+		lose("")
+		if errs, err := f.Requeue(t.Context(), []broker.ID{fut.ID()}); err != nil || errs[0] != nil {
+			t.Fatal(errs, err)
+		}
+		failed()
+		lose(faulty.DropSteps)
+		if err := arb.Fork(t.Context(), fut.ID(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		result(t, task.NewFuture[string](arb, fut.ID()), "7 2")
+	})
 }
 
 // Misuse gets an error that names the step and the remedy.

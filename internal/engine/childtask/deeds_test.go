@@ -9,7 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/step"
 	"github.com/go-arbiter/arbiter/task"
 	"github.com/go-arbiter/arbiter/task/request"
 )
@@ -160,6 +162,18 @@ var deeds = map[string]func(context.Context, deed) (string, error){
 		ctx, cancel := context.WithCancel(ctx)
 		cancel()
 		return "", i.Await(ctx, id, nil)
+	},
+
+	"steps": func(ctx context.Context, d deed) (string, error) {
+		a, err := step.Run(ctx, "a", func(context.Context) (string, error) { return d.Text, nil })
+		if err != nil {
+			return "", err
+		}
+		if _, err := step.Run(ctx, "large", func(context.Context) (int, error) { return 1, nil }); !errors.Is(err, broker.ErrSteps) {
+			return "", fmt.Errorf("a step for which there is no room: %w", err)
+		}
+		n, err := step.Wait[int](ctx, "s", time.Hour)
+		return fmt.Sprint(a, " ", n), err
 	},
 
 	"emit": func(ctx context.Context, d deed) (string, error) {

@@ -113,6 +113,8 @@ type parent struct {
 	submit  func(ctx context.Context, onSuccess bool, calls []task.Bound) error
 	await   func(ctx context.Context, id task.ID) (*broker.Outcome, error)
 	publish func(ctx context.Context, topic string, event []byte) error
+
+	steps *broker.Saved // the durable steps; nil if the test expects none
 }
 
 func (p *parent) Submit(ctx context.Context, onSuccess bool, calls []task.Bound) error {
@@ -134,6 +136,24 @@ func (p *parent) Publish(ctx context.Context, topic string, event []byte) error 
 		return errUnwanted
 	}
 	return p.publish(ctx, topic, event)
+}
+
+func (p *parent) SaveStep(_ context.Context, s broker.Step) error {
+	if p.steps == nil {
+		return errUnwanted
+	}
+	if s.Name == "large" {
+		return fmt.Errorf("%w: too much", broker.ErrSteps)
+	}
+	p.steps.Steps = append(p.steps.Steps, s)
+	return nil
+}
+
+func (p *parent) LoadSteps(context.Context) (broker.Saved, error) {
+	if p.steps == nil {
+		return broker.Saved{}, errUnwanted
+	}
+	return *p.steps, nil
 }
 
 // sent keeps the calls of the submissions.

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	proc.Main(map[string]proc.Role{
 		"minion": minionRole, "arbiter": arbiterRole, "groups": groupsRole,
 		"squad minion": squadMinionRole, "squad sender": squadSenderRole, "starved": starvedRole,
-		"unique minion": uniqueMinionRole, "unique sender": uniqueSenderRole, "scheduler": schedulerRole,
+		"unique minion": uniqueMinionRole, "unique sender": uniqueSenderRole, "scheduler": schedulerRole, "step minion": stepMinionRole,
 	})
 	testform.Parallel(testform.Pick(12*runtime.GOMAXPROCS(0), 12)) // these tests mostly wait
 	os.Exit(m.Run())
