@@ -58,7 +58,7 @@ var outboxImports = []string{
 var imports = []string{
 	"context", "crypto/tls", "errors", "fmt", "log", "log/slog", "net/http", "os", "os/signal", "syscall", "testing", "testing/synctest", "time",
 	module + "/arbiter", module + "/broker", module + "/broker/brokertest", module + "/broker/memory", module + "/broker/redis", module + "/codec",
-	module + "/limit", module + "/minion", module + "/schedule", module + "/task", tasks, module + "/examples/thumbnails/client", module + "/examples/thumbnails/worker",
+	module + "/limit", module + "/minion", module + "/schedule", module + "/step", module + "/task", tasks, module + "/examples/thumbnails/client", module + "/examples/thumbnails/worker",
 }
 
 // TestSnippets compiles every Go block of the documents. A block is a file (it

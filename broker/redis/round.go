@@ -186,7 +186,7 @@ func (b *Broker) newVisit(q *queue, k *keys) *visit {
 			k.minions, k.retention, k.ready, k.checked, k.canceled, k.due, k.scheduled, k.state, k.dead,
 			k.unreadable, k.outbox, k.meta, k.unique, k.about, k.flows, k.stop, k.watch, k.parked, k.needs, k.deadlines, k.halt,
 			k.lanes[0], k.lanes[1], k.lanes[2], k.lanes[3], k.lanes[4], k.lanes[5], k.lanes[6], k.lanes[7], k.lanes[8], k.holders,
-			k.paused, k.aside, k.back, k.bound,
+			k.paused, k.aside, k.back, k.bound, k.steps,
 		},
 		args: []any{b.cfg.registered.Milliseconds(), b.cfg.abandoned.Milliseconds()},
 	}}

@@ -126,7 +126,7 @@ func (k *keys) types() []typed {
 		{k.ready, "list"}, {k.checked, "list"}, {k.unreadable, "list"},
 		{k.canceled, "set"}, {k.stop, "set"},
 		{k.state, "hash"}, {k.scheduled, "hash"}, {k.unique, "hash"}, {k.holders, "hash"}, {k.dead, "hash"},
-		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"}, {k.paused, "hash"},
+		{k.about, "hash"}, {k.halt, "hash"}, {k.flows, "hash"}, {k.outbox, "hash"}, {k.paused, "hash"}, {k.steps, "hash"},
 		{k.due, "zset"}, {k.minions, "zset"}, {k.watch, "zset"}, {k.retention, "zset"},
 		{k.aside, "zset"}, {k.back, "zset"},
 		{k.meta, "string"}, {k.bound, "string"},

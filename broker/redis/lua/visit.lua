@@ -4,7 +4,7 @@
 -- KEYS  1 minions  2 keep  3 ready  4 held  5 gone  6 due  7 later  8 state  9 dead
 --       10 odd  11 outbox  12 meta  13 unique  14 about  15 flows  16 stop  17 watch
 --       18 parked  19 needs  20 deadlines  21 halt  22-30 the keys of lanes  31 holders
---       32 paused  33 aside  34 back  35 bound
+--       32 paused  33 aside  34 back  35 bound  36 steps
 -- ARGV  1 for how many ms meta is kept  2 after how many ms a parked task whose time is over
 --       counts as abandoned
 -- Returns a list: 1 the server's time  2 retention classes to sweep, at most 10  3 minions
@@ -50,7 +50,7 @@ if not served then
     (token or redis.call('EXISTS', ready) == 0) then
     redis.call('DEL', ready, keep, KEYS[5], KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18],
       KEYS[19], KEYS[20], KEYS[21], KEYS[31], KEYS[22], KEYS[23], KEYS[24], KEYS[25], KEYS[26], KEYS[27],
-      KEYS[33], KEYS[34])
+      KEYS[33], KEYS[34], KEYS[36])
     if spent(KEYS[28]) then
       redis.call('DEL', KEYS[28], KEYS[29])
     end
