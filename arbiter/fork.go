@@ -18,7 +18,8 @@ import (
 //
 // The error wraps [broker.ErrNotFound] if the task is not a dead letter or has no step of that name,
 // [task.ErrUnsupported] if the broker has no [broker.Steps] or no [broker.Inspector], or [task.ErrClosed]. If Fork fails after the
-// steps were removed, the task is still a dead letter, and a requeue runs it from that step on.
+// steps were removed, the task is still a dead letter, and a requeue runs it from that step on. Another Fork then
+// returns [broker.ErrNotFound], since the step is gone.
 func (a *Arbiter) Fork(ctx context.Context, id task.ID, step string) error {
 	err := a.open()
 	var steps broker.Steps

@@ -59,16 +59,14 @@ func Run[T any](ctx context.Context, name string, fn func(context.Context) (T, e
 		return none, err
 	}
 	if found {
-		if err := s.Codec.DecodeValue(data[1:], &out); err != nil {
-			return none, fmt.Errorf("step %s: %w: its stored result does not fit %T; give the step another name: %w", name, broker.ErrInvalid, out, err)
-		}
-		return out, nil
+		err := s.Decode(name, data[1:], &out)
+		return out, err
 	}
 	if out, err = fn(ctx); err != nil {
 		return none, err
 	}
-	if data, err = s.Codec.AppendValue(nil, out); err != nil {
-		return none, fmt.Errorf("step %s: %w: its result can't be encoded: %w", name, broker.ErrInvalid, err)
+	if data, err = s.Encode(name, out); err != nil {
+		return none, err
 	}
 	if err := s.Save(ctx, name, 0, durable.KindRun, data); err != nil {
 		return none, err
@@ -139,7 +137,7 @@ func Wait[T any](ctx context.Context, name string, d time.Duration) (T, error) {
 }
 
 // Each calls fn for each item, in order, and stores after each how many are done. A later attempt goes on behind the
-// last one that is stored. The items must be the same in each attempt. An error of fn ends the loop, and is returned as it is.
+// last one that is stored. So it repeats an item whose attempt was cut off before that was stored. The items must be the same in each attempt. An error of fn ends the loop, and is returned as it is.
 func Each[T any](ctx context.Context, name string, items []T, fn func(ctx context.Context, i int, item T) error) error {
 	s, err := stateOf(ctx, name)
 	if err != nil {

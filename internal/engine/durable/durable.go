@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-arbiter/arbiter/broker"
 	"github.com/go-arbiter/arbiter/codec"
+	"github.com/go-arbiter/arbiter/internal/base/guard"
 	"github.com/go-arbiter/arbiter/internal/engine/seal"
 	"github.com/go-arbiter/arbiter/task"
 )
@@ -44,7 +45,7 @@ var kinds = map[byte]string{
 // State is the state of durable steps during one attempt. Its methods may be called concurrently.
 type State struct {
 	store  Store
-	Codec  codec.Codec // encodes results; it does not seal
+	codec  codec.Codec // encodes results; it does not seal
 	codecs []codec.Codec
 	first  bool // no earlier attempt can have saved a step
 
@@ -60,7 +61,7 @@ type State struct {
 // New returns the state of an attempt that begins. first says that no earlier attempt can have saved a
 // step. codecs are those that the program accepts.
 func New(s Store, plain codec.Codec, codecs []codec.Codec, first bool) *State {
-	return &State{store: s, Codec: plain, codecs: codecs, first: first, used: map[string]struct{}{}}
+	return &State{store: s, codec: plain, codecs: codecs, first: first}
 }
 
 // Begin begins a step: the name must be new in this attempt. It returns the saved step of that name, if
@@ -79,6 +80,9 @@ func (s *State) Begin(ctx context.Context, name string, signals bool, kinds ...b
 	}
 	if err := s.load(ctx, signals); err != nil {
 		return nil, 0, false, fmt.Errorf("step %s: %w", name, err)
+	}
+	if s.used == nil {
+		s.used = make(map[string]struct{})
 	}
 	s.used[name] = struct{}{}
 	step, ok := s.steps[name]
@@ -123,6 +127,28 @@ func (s *State) load(ctx context.Context, signals bool) error {
 	return nil
 }
 
+// Encode encodes the result of a step.
+func (s *State) Encode(name string, result any) (data []byte, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("step %s: %w: its result can't be encoded: %w", name, broker.ErrInvalid, err)
+		}
+	}()
+	defer guard.Codec(s.codec.Name(), "AppendValue", &err)
+	return s.codec.AppendValue(nil, result)
+}
+
+// Decode decodes the stored result of a step into a pointer.
+func (s *State) Decode(name string, data []byte, into any) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("step %s: %w: its stored result does not fit %T; give the step another name: %w", name, broker.ErrInvalid, into, err)
+		}
+	}()
+	defer guard.Codec(s.codec.Name(), "DecodeValue", &err)
+	return s.codec.DecodeValue(data, into)
+}
+
 // Save saves a step that Begin has begun.
 func (s *State) Save(ctx context.Context, name string, wait time.Duration, kind byte, data []byte) error {
 	err := s.store.Save(ctx, broker.Step{Name: name, Data: append([]byte{kind}, data...), Wait: wait})
@@ -142,7 +168,10 @@ func (s *State) Signal(name string, into any) (found bool, err error) {
 	}
 	c, err := codec.ByName(one.Codec, s.codecs...)
 	if err == nil {
-		err = seal.Plain(c).DecodeValue(one.Data, into)
+		err = func() (err error) {
+			defer guard.Codec(c.Name(), "DecodeValue", &err)
+			return seal.Plain(c).DecodeValue(one.Data, into)
+		}()
 	}
 	if err != nil {
 		return false, fmt.Errorf("signal %s: %w: %w", name, broker.ErrInvalid, err)
