@@ -57,6 +57,10 @@ const (
 	longestStepPause = 5 * time.Second
 )
 
+// lateSave is how long a step may take to be saved after its context has ended. It is less than the
+// two seconds after which a minion that stops gives the task back.
+const lateSave = time.Second
+
 // withSteps calls f until the broker has answered. A step that is saved or loaded again does no harm.
 func (s *attemptSteps) withSteps(ctx context.Context, f func(broker.Steps) error) error {
 	b, err := broker.StepsOf(s.a.s.r.m.b, "a durable step")
@@ -81,7 +85,18 @@ func (s *attemptSteps) Save(ctx context.Context, step broker.Step) error {
 		}
 		step.Data = data
 	}
-	return s.withSteps(ctx, func(b broker.Steps) error { return b.SaveStep(ctx, a.d, step) })
+	save := func(ctx context.Context) error {
+		return s.withSteps(ctx, func(b broker.Steps) error { return b.SaveStep(ctx, a.d, step) })
+	}
+	err := save(ctx)
+	if err != nil && ctx.Err() != nil {
+		// The step is done, so it is saved although its context has ended, for example because the minion
+		// stops or the time of the attempt is over. Otherwise a later attempt would do it again.
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), lateSave)
+		defer cancel()
+		err = save(late)
+	}
+	return err
 }
 
 // Load implements [durable.Store].

@@ -112,6 +112,23 @@ func TestRun(t *testing.T) {
 	})
 }
 
+// A step that is done is stored although its context has ended meanwhile.
+func TestRunPastTheEndOfItsContext(t *testing.T) {
+	var c calls
+	on(t, inMemory, func(ctx context.Context) (string, error) {
+		ends, end := context.WithCancel(ctx)
+		defer end()
+		s, err := step.Run(ends, "a", func(context.Context) (string, error) {
+			end()
+			return fmt.Sprint("a", c.count("a")), nil
+		})
+		if err == nil && c.count("end") == 1 {
+			err = errors.New("fails")
+		}
+		return s, err
+	}, nil, nil, func(t *testing.T, _ *arbiter.Arbiter, f *task.Future[string]) { result(t, f, "a1") })
+}
+
 // A sleep of days uses no retry and no slot, and is not begun again.
 func TestSleep(t *testing.T) {
 	var c calls

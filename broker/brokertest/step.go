@@ -28,6 +28,7 @@ func stepTests() []test {
 		{"DropSteps", stepDrop, needInspector},
 		{"DropStepsOfNoLetter", stepDropNothing, needInspector},
 		{"ForgottenWithTheId", stepForgotten, needJump},
+		{"WaitForgottenWithTheId", waitForgotten, needJump},
 		{"Waits", stepWaits, needJump},
 		{"Limits", stepLimits, 0},
 		{"TooMany", stepTooMany, needHeavy},
@@ -374,6 +375,29 @@ func stepForgotten(r *rig) {
 		r.has(d)
 		r.signaled(d)
 	}
+}
+
+// A task that waited for a signal, and had no other state, leaves nothing behind: a signal of that name does not make a
+// later task with its id due, which waits for something else.
+func waitForgotten(r *rig) {
+	m := r.minion()
+	const short = time.Minute
+	tasks := r.batch(1, kept(short, short))
+	r.enqueue(tasks...)
+	m.settle(awaiting(m.take1(), time.Hour, "s"))
+	if _, err := r.Broker.Cancel(r.ctx, []broker.ID{tasks[0].ID}); err != nil {
+		r.Fatalf("Cancel: %v", err)
+	}
+	r.pass(broker.DefaultRetention+broker.MinTombstone+2*time.Minute, m)
+	r.enqueue(tasks...)
+	d := m.take1()
+	if d.Attempt != 1 {
+		r.Fatalf("the task is at attempt %d, so it was not forgotten", d.Attempt)
+	}
+	m.settle(snooze(d, time.Hour))
+	r.send(d.ID, r.signal("s", "1"))
+	m.none()
+	r.in(broker.StateRetrying, d.ID)
 }
 
 // The broker measures the wait of a step.

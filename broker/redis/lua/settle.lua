@@ -62,6 +62,7 @@ end
 local steps -- the hash, or nil if no task of the call may have saved state
 if string.find(ARGV[4], 's', 1, true) then
   steps, last = KEYS[last], last - 1
+  redis.call('HLEN', steps) -- a key of the wrong type makes the script fail here, before a task changes
 end
 local spare = 2000 -- how many records may still be removed, so that the script stays short
 local locks -- what freeKeys needs, or nil if no task of the call has a unique key

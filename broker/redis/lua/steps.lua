@@ -62,12 +62,17 @@ local function forgetSteps(steps, ids, room)
   if #ids == 0 then
     return room
   end
-  for i, index in ipairs(redis.call('HMGET', steps, unpack(ids))) do
+  local marks = {} -- a task can wait for a signal and have no record: then it has no index
+  for i, id in ipairs(ids) do
+    marks[i] = id .. 'w'
+  end
+  local indexes = redis.call('HMGET', steps, unpack(ids))
+  for i, id in ipairs(ids) do
+    local index = indexes[i]
     if room < 0 then
       return room
     end
     if index then
-      local id = ids[i]
       local fields = { id, id .. 'w' }
       for _, name in ipairs(indexOf(index) or {}) do
         fields[#fields + 1] = id .. name
@@ -76,5 +81,6 @@ local function forgetSteps(steps, ids, room)
       room = room - #fields
     end
   end
+  redis.call('HDEL', steps, unpack(marks))
   return room
 end
