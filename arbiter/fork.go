@@ -19,7 +19,8 @@ import (
 // The error wraps [broker.ErrNotFound] if the task is not a dead letter or has no step of that name,
 // [task.ErrUnsupported] if the broker has no [broker.Steps] or no [broker.Inspector], or [task.ErrClosed]. If Fork fails after the
 // steps were removed, the task is still a dead letter, and a requeue runs it from that step on. Another Fork then
-// returns [broker.ErrNotFound], since the step is gone.
+// returns [broker.ErrNotFound], since the step is gone. The error also wraps [task.ErrIndeterminate] if a reply was lost
+// and the repeated request finds nothing to do: look at the status of the task then.
 func (a *Arbiter) Fork(ctx context.Context, id task.ID, step string) error {
 	err := a.open()
 	var steps broker.Steps
@@ -49,13 +50,13 @@ func (a *Arbiter) Fork(ctx context.Context, id task.ID, step string) error {
 }
 
 // untilAnswered calls f until the broker has answered. If the reply to an earlier call was lost, and the broker now
-// does not find what f is to remove or to move, that call has done it.
+// does not find what f is to remove or to move, the error also wraps ErrIndeterminate: that call may have done it.
 func untilAnswered(ctx context.Context, f func() error) error {
 	lost := false
 	for try := 0; ; try++ {
 		err := f()
 		if lost && errors.Is(err, broker.ErrNotFound) {
-			return nil
+			return fmt.Errorf("%w: an earlier request, whose reply was lost, may have done it: %w", broker.ErrIndeterminate, err)
 		}
 		lost = lost || errors.Is(err, broker.ErrIndeterminate)
 		if err == nil || !errors.Is(err, broker.ErrUnavailable) || !backoff.Sleep(ctx, backoff.Delay(try, 50*time.Millisecond, 5*time.Second)) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ import (
 	"github.com/go-arbiter/arbiter/task"
 )
 
-var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+var silent = slog.New(slog.DiscardHandler)
 
 // calls counts calls of functions by name.
 type calls struct {
@@ -216,7 +215,7 @@ func TestEach(t *testing.T) {
 	var seen []int
 	items := []int{10, 20, 30, 40}
 	on(t, inMemory, func(ctx context.Context) (string, error) {
-		err := step.Each(ctx, "items", items, func(_ context.Context, i, item int) error {
+		err := step.Each(ctx, "items", items, func(_ context.Context, _, item int) error {
 			seen = append(seen, item)
 			if len(seen) == 3 {
 				return errors.New("fails")
@@ -344,8 +343,11 @@ func TestLostReply(t *testing.T) {
 		}
 		failed()
 		lose(faulty.DropSteps)
-		if err := arb.Fork(t.Context(), fut.ID(), "a"); err != nil {
-			t.Fatal(err)
+		if err := arb.Fork(t.Context(), fut.ID(), "a"); !errors.Is(err, task.ErrIndeterminate) || !errors.Is(err, task.ErrNotFound) {
+			t.Fatalf("a fork whose reply was lost: %v", err)
+		}
+		if errs, err := f.Requeue(t.Context(), []broker.ID{fut.ID()}); err != nil || errs[0] != nil {
+			t.Fatal(errs, err)
 		}
 		result(t, task.NewFuture[string](arb, fut.ID()), "7 2")
 	})

@@ -441,7 +441,7 @@ func stepLimits(r *rig) {
 		}
 	}
 	r.fails(save("c", big), broker.ErrSteps, "SaveStep of a step for which there is no room")
-	r.fails(save("b", append(big, big...)), broker.ErrSteps, "SaveStep of a larger step")
+	r.fails(save("b", bytes.Repeat(big, 2)), broker.ErrSteps, "SaveStep of a larger step")
 	r.fails(r.state().Signal(r.ctx, d.ID, broker.Signal{ID: d.ID, Name: "s", Data: big}), broker.ErrSteps, "Signal for which there is no room")
 	if err := save("b", nil); err != nil { // it makes room
 		r.Fatalf("SaveStep: %v", err)

@@ -2,6 +2,7 @@ package childtask
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-arbiter/arbiter/broker"
 )
@@ -13,9 +14,13 @@ type stepStore struct {
 	signal string // the signal that the task waits for; sent with the result of the handler
 }
 
-// Save implements [durable.Store].
+// Save implements [durable.Store]. A step that is done is saved although its context has just ended, as
+// in the minion; otherwise a later attempt would do it again.
 func (s *stepStore) Save(ctx context.Context, one broker.Step) error {
-	r, err := s.p.ask(ctx, &query{Save: &one}, 0)
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerTime, end) })()
+	r, err := s.p.ask(longer, &query{Save: &one}, answerTime)
 	if err != nil {
 		return err
 	}
