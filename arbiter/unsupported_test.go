@@ -57,6 +57,8 @@ func TestUnsupported(t *testing.T) {
 			"Arbiter.ResumeTask":     {"Pauser", func() error { return arb.ResumeTask(ctx, "q", "t") }},
 			"Arbiter.PauseKey":       {"Pauser", func() error { return arb.PauseKey(ctx, "q", "k") }},
 			"Arbiter.ResumeKey":      {"Pauser", func() error { return arb.ResumeKey(ctx, "q", "k") }},
+			"Arbiter.Signal":         {"Steps", func() error { return arb.Signal(ctx, broker.NewTaskID("q", ""), "s", 1) }},
+			"Arbiter.Fork":           {"Steps", func() error { return arb.Fork(ctx, broker.NewTaskID("q", ""), "s") }},
 			"Arbiter.Pauses":         {"Pauser", func() error { _, err := arb.Pauses(ctx, "q"); return err }},
 			"minion.Limits": {"Lanes", func() error {
 				_, err := minion.New(b, minion.Limits("default", limit.Concurrency("x", 1)))
