@@ -29,6 +29,8 @@
 //   - a panic, or runtime.Goexit: an error that wraps [task.ErrPanic], with its
 //     stack. The minion goes on.
 //
+// The rules of [OnError] and [task.OnError] can give an error one of these marks.
+//
 // Arguments that don't fit and results that can't be stored fail at once. A retry that
 // would come after the task's deadline is not made: the task fails with the error of its
 // last attempt. A snooze past the deadline ends at the deadline, and the task is expired.

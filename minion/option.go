@@ -39,6 +39,7 @@ type config struct {
 	atMost    map[string]int // ceilings by name of a task
 	fromQueue map[string]int // ceilings by queue
 	backoff   task.Backoff
+	onError   []task.ErrorRule
 	drain     time.Duration
 	deaths    int
 	park      time.Duration
@@ -227,7 +228,8 @@ func ParkFor(d time.Duration) Option {
 //
 //   - debug: a task succeeded, was snoozed, or was given back because the minion
 //     stops ("task given back"); the minion started or stopped;
-//   - info: a task was canceled or expired; a limit was closed for a handler that
+//   - info: a task was canceled or expired; a task failed, and snoozes by a rule
+//     of [OnError]; a limit was closed for a handler that
 //     has returned [task.LimitReached]; the broker is back;
 //   - warn: a task failed and is retried; a task was parked, the first with its
 //     need (the others are debug); a lease was lost; a result was dropped; a

@@ -22,6 +22,7 @@ func TestOptionsHaveTests(t *testing.T) {
 		"Retry": "TestRetryPolicies", "DrainTimeout": "TestDrainRelease", "MaxRecoveries": "TestMinionDied", "ParkFor": "TestParkFor",
 		"AtMost": "TestAtMost", "AtMostFrom": "TestAtMostFromKeepsTheOrder",
 		"Logger": "TestPanicIsLogged", "Codec": "TestTaskInTask", "Codecs": "TestUnknownCodec", "Use": "TestMiddleware",
+		"OnError":  "TestErrorRules",
 		"Limits":   "TestDeclaredLimits",
 		"Isolated": "TestIsolatedAll", "MemoryLimit": "TestIsolatedMemory", "KillGrace": "TestIsolatedKill", "ChildTasks": "TestIsolatedReuse",
 	})
@@ -40,6 +41,7 @@ func TestOptionsWithoutEffect(t *testing.T) {
 		"Codec(nil)":  {minion.Codec(nil)},
 		"Codecs":      {minion.Codecs(codec.JSON(), nil)},
 		"Use":         {minion.Use(nil)},
+		"OnError":     {minion.OnError(nil)},
 		"Queues":      {minion.Queue("a"), minion.Queues("b")},
 	} {
 		m, err := minion.New(memory.New(), opts...)

@@ -64,20 +64,21 @@ func (a *attempt) overtaken(st *broker.Settlement) (settled, over bool) {
 // outcome calls decideOutcome with an error of the user's code, whose methods may panic.
 func (a *attempt) outcome(st *broker.Settlement, err error) (settled bool) {
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p != nil { // the rules of OnError are not asked again: their verdict may be what panics
 			culprit := any(err)
 			if thrown, ok := culprit.(*failure.PanicError); ok {
 				culprit = thrown.Value
 			}
-			settled = a.decideOutcome(st, failure.NewMethodPanic(p, culprit))
+			settled = a.decideOutcome(st, failure.NewMethodPanic(p, culprit), false)
 		}
 	}()
-	return a.decideOutcome(st, errtree.Finite(err))
+	return a.decideOutcome(st, errtree.Finite(err), true)
 }
 
 // decideOutcome settles a task whose handler has returned err. It reports false if the lease is
-// lost. The package documentation has the rules.
-func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
+// lost. The package documentation has the rules. With ask, the rules of OnError are asked about
+// an error that does not say itself what follows.
+func (a *attempt) decideOutcome(st *broker.Settlement, err error, ask bool) bool {
 	if err == nil {
 		return a.finish(st, broker.StateSucceeded, nil, slog.LevelDebug, "task succeeded")
 	}
@@ -105,6 +106,19 @@ func (a *attempt) decideOutcome(st *broker.Settlement, err error) bool {
 		return a.finish(st, broker.StateExpired, err, slog.LevelInfo, "task expired")
 	case errors.Is(cause, task.ErrTimeout) && !errors.Is(err, task.ErrTimeout):
 		err = &failure.TimeoutError{After: a.timeout(), Err: err}
+	}
+	if ask && !explicit && !unfit(err) {
+		if verdict, decided := a.judge(err); decided {
+			verdict = errtree.Finite(verdict)
+			errors.As(verdict, &snooze)
+			errors.As(verdict, &after)
+			errors.As(verdict, &final)
+			until, reached = a.limitReached(verdict)
+			if reached || snooze != nil { // the outcome of this attempt does not show the error
+				a.s.r.log.failed(slog.LevelInfo, "task failed, and snoozes by a rule of OnError", a.d, err)
+			}
+			err = verdict
+		}
 	}
 	if reached {
 		return a.snooze(st, time.Until(until))

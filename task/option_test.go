@@ -59,7 +59,7 @@ var targets = map[string]func(...task.Option) seen{
 		if s.Backoff != nil {
 			wait = s.Backoff(1, nil)
 		}
-		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, s.Slots, wait)}
+		return seen{text: fmt.Sprint(s.Retries, s.Timeout, s.Isolated, s.Schema, s.Slots, wait, s.OnError != nil)}
 	},
 }
 
@@ -97,6 +97,7 @@ var optionCases = []struct {
 	{"Retries", task.Retries(0), nil, []string{onCall, onHandler}},
 	{"Retries", task.Retries(9), nil, []string{onCall, onHandler}},
 	{"WithBackoff", task.WithBackoff(task.Constant(time.Minute)), task.WithBackoff(nil), []string{onHandler}},
+	{"OnError", task.OnError(task.ErrIs(task.ErrPanic).NoRetry()), task.OnError(), []string{onHandler}},
 	{"Retention", task.Retention(0), task.Retention(broker.DefaultRetention), []string{onCall}},
 	{"DeadRetention", task.DeadRetention(0), task.DeadRetention(broker.DefaultDeadRetention), []string{onCall}},
 	{"Unique", task.Unique("key"), task.Unique(""), []string{onCall}},

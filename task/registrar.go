@@ -60,7 +60,7 @@ func Implement[Args, Result any](t Task[Args, Result], fn func(context.Context, 
 
 // HandleFunc registers a handler by name, without types: fn gets the arguments as they were sent,
 // and its result is encoded as it is. It suits tasks whose parameters are not known beforehand.
-// The options are those that count at registration: [Retries], [WithBackoff], [Timeout], [Slots],
+// The options are those that count at registration: [Retries], [WithBackoff], [OnError], [Timeout], [Slots],
 // [Isolated], [InProcess] and [Schema]. Others are refused. The errors are those of [Handle].
 func HandleFunc(r Registrar, name string, fn func(context.Context, codec.Arguments) (any, error), opts ...Option) error {
 	reg := Registration{Name: name, Settings: resolve(onHandler, opts).Clone(), Err: broker.CheckName("task", name)}

@@ -20,6 +20,7 @@ type Settings struct {
 	Deadline      time.Time                                // Deadline; default none
 	Retries       int                                      // Retries; default broker.DefaultRetries: the minion's policy
 	Backoff       func(retry int, err error) time.Duration // WithBackoff; default nil: the minion's policy
+	OnError       func(retry int, err error) (error, bool) // OnError; default nil: no rules
 	Retention     time.Duration                            // Retention; default broker.DefaultRetention
 	DeadRetention time.Duration                            // DeadRetention; default broker.DefaultDeadRetention
 	Unique        Unique                                   // Unique and the options behind it

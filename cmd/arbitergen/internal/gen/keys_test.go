@@ -22,6 +22,7 @@ func TestKeysCoverOptions(t *testing.T) {
 		"Detach":      "it removes Inherit",
 		"InProcess":   "it removes Isolated",
 		"NoMeta":      "it removes Meta",
+		"OnError":     "a rule is made of Go values; give it to task.Handle, or to minion.OnError",
 		"Invalid":     "it reports an error of the program",
 		"FairKey":     "a key that is the same for all calls makes no turns; fair is FairKeyFrom",
 		"Sequence":    "the key comes from an argument; sequence is SequenceFrom",
