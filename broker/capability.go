@@ -6,7 +6,7 @@ import "fmt"
 // [ErrUnsupported].
 type UnsupportedError struct {
 	What       string // the feature that was asked for, such as "a group"
-	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Lanes", "Pauser", "Bounder", "Uniques", "Documents" or "Inspector"
+	Capability string // the interface of this package: "Flows", "Squads", "Parker", "Lanes", "Pauser", "Bounder", "Uniques", "Documents", "Reports" or "Inspector"
 	Broker     string // the Go type of the broker
 }
 

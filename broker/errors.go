@@ -30,7 +30,7 @@ var (
 	ErrConflict = errors.New("changed by somebody else")
 
 	// ErrUnsupported is wrapped by every error about an optional capability that the broker
-	// lacks: [Flows], [Squads], [Parker], [Lanes], [Pauser], [Bounder], [Uniques], [Documents] or [Inspector]. See
+	// lacks: [Flows], [Squads], [Parker], [Lanes], [Pauser], [Bounder], [Uniques], [Documents], [Reports] or [Inspector]. See
 	// [UnsupportedError]. It also wraps ErrInvalid and [errors.ErrUnsupported].
 	ErrUnsupported = fmt.Errorf("%w: %w", ErrInvalid, errors.ErrUnsupported)
 )

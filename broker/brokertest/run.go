@@ -126,6 +126,7 @@ func groups() []group {
 		{"Halt", haltTests()},
 		{"Lane", laneTests()},
 		{"Document", documentTests()},
+		{"Report", reportTests()},
 		{"Pause", pauseTests()},
 		{"Bound", boundTests()},
 		{"Minions", minionTests},
@@ -159,12 +160,13 @@ const (
 	needDocuments
 	needPauser
 	needBounder
+	needReports
 )
 
 func (n needs) String() string {
 	var words []string
 	for i, word := range []string{
-		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser", "Bounder",
+		"an Inspector", "Malform", "CanJump", "Reopen", "Light to be false", "Flows", "Squads", "leases that end", "Follower", "Parker", "Starter", "Halter", "Uniques", "Lanes", "Documents", "Pauser", "Bounder", "Reports",
 	} {
 		if n&(1<<i) != 0 {
 			words = append(words, word)
@@ -225,6 +227,9 @@ func probe(t *testing.T, cfg Config) needs {
 		}
 		if _, ok := h.Broker.(broker.Bounder); ok {
 			can |= needBounder
+		}
+		if _, ok := h.Broker.(broker.Reports); ok {
+			can |= needReports
 		}
 	})
 	return can

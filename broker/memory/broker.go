@@ -11,7 +11,7 @@ import (
 
 // Broker keeps tasks in the memory of the process. [New] makes one. It implements
 // [broker.Broker] and every optional capability: [broker.Inspector], [broker.Flows],
-// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Lanes], [broker.Documents], [broker.Follower],
+// [broker.Squads], [broker.Parker], [broker.Uniques], [broker.Lanes], [broker.Documents], [broker.Reports], [broker.Follower],
 // [broker.Starter] and [broker.Halter]. Its methods may be called concurrently. Programs that only send and run
 // tasks call few of them: Close, and those of the Inspector.
 type Broker struct {
@@ -30,6 +30,7 @@ type Broker struct {
 	followers followers
 	topics    topics
 	documents documents
+	reports   reports
 	sweeper   sweeper
 	unasked   atomic.Bool // there may be abandoned tasks that no consumer was asked about
 

@@ -156,6 +156,7 @@ func (q *queue) keepDead(r *record, o *broker.Outcome, keep time.Duration, now i
 	q.dead.PushBack(r)
 	q.deadByEnd.add(r)
 	q.alarm.set(r.due.at)
+	q.b.reports.ended(q.b, r.id, 0)
 }
 
 // bury ends a detached record for good: a tombstone takes its place. A look-up finds the outcome
@@ -169,4 +170,5 @@ func (q *queue) bury(r *record, grave tombstone, outcome []byte) {
 	r.task, r.outcome = nil, nil
 	q.live--
 	q.b.index.bury(r.id, grave, k)
+	q.b.reports.ended(q.b, r.id, max(grave.visibleUntil, 1))
 }

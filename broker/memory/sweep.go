@@ -45,7 +45,7 @@ func (b *Broker) sweep(now instant) (more bool) {
 		next = min(next, at)
 		return left > 0
 	}
-	if visit(b.topics.forgetExpired(now, left)) && visit(b.forgetQueues(now, left)) && visit(b.forgetWindows(now, left)) {
+	if visit(b.topics.forgetExpired(now, left)) && visit(b.forgetQueues(now, left)) && visit(b.forgetWindows(now, left)) && visit(b.forgetReports(now, left)) {
 		for range b.index.shards {
 			if !visit(b.index.shards[w.at].forgetExpired(now, left)) {
 				break
